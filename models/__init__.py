@@ -1,0 +1,1 @@
+"""Grunet and what it needs: networks, beat data sets, training, evaluation and the shipped weights."""

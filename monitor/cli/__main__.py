@@ -1,0 +1,5 @@
+"""Run ``strapwatch`` as a module."""
+
+from monitor.cli import main
+
+main()

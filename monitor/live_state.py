@@ -1,0 +1,253 @@
+"""What the monitor keeps in Redis, and how it is written there: names of keys, and the records behind them.
+
+Both sides use this module: the monitor's sink writes, dashboards, receivers and scorers read. Every name begins with
+``strapwatch:``; the team stands in braces so that a cluster keeps a team's keys together.
+
+========================================  =======================================================================
+``strapwatch:alarms:{team}``              Stream; field ``alarm``: a MessagePack `monitor.contract.Alarm`, beside the
+                                          plain fields ``identity`` and ``transition``
+``strapwatch:beats:{team}:<athlete>``     Stream, capped; fields of `BeatEntry`
+``strapwatch:athlete:{team}:<athlete>``   Hash with a time to live; field ``state``: a MessagePack `AthleteState`
+``strapwatch:wave:{team}:<athlete>``      pub/sub; MessagePack `WaveMessage`, sent only while somebody listens
+``strapwatch:teams``                      Set of the teams ever seen
+``strapwatch:monitor:<id>``               String with a time to live: a MessagePack `MonitorState`
+========================================  =======================================================================
+"""
+
+from typing import Final
+
+import msgspec
+
+from monitor.contract import PRIORITIES, Priority
+
+PREFIX: Final = "strapwatch:"
+TEAMS_KEY: Final = "strapwatch:teams"
+MONITOR_PATTERN: Final = "strapwatch:monitor:*"
+ATHLETE_PATTERN: Final = "strapwatch:athlete:*"
+ATHLETE_TTL_S: Final = 60
+MONITOR_TTL_S: Final = 5
+BEATS_KEPT: Final = 20_000
+
+
+def alarms_key(team: str) -> str:
+    """Return the Stream of a team's alarms."""
+    return f"{PREFIX}alarms:{{{team}}}"
+
+
+def alarms_seen_key(team: str) -> str:
+    """Return the Hash by which the script recognises a transition it has already added."""
+    return f"{PREFIX}alarms-seen:{{{team}}}"
+
+
+def beats_key(team: str, athlete: str) -> str:
+    """Return the Stream of an athlete's beats."""
+    return f"{PREFIX}beats:{{{team}}}:{athlete}"
+
+
+def athlete_key(team: str, athlete: str) -> str:
+    """Return the Hash with an athlete's present state."""
+    return f"{PREFIX}athlete:{{{team}}}:{athlete}"
+
+
+def wave_key(team: str, athlete: str) -> str:
+    """Return the channel on which an athlete's waveform is published."""
+    return f"{PREFIX}wave:{{{team}}}:{athlete}"
+
+
+def monitor_key(monitor_id: str) -> str:
+    """Return the key of a monitor's heartbeat."""
+    return f"{PREFIX}monitor:{monitor_id}"
+
+
+class BeatEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One beat in the beats Stream (MessagePack in the field ``beat``).
+
+    Attributes
+    ----------
+    boot, r_sample, known_sample : int
+        Where the beat lies and when it was known.
+    label : str
+        AAMI class or ``"unsure"``.
+    probabilities : tuple of float
+        Of the classes in `monitor.contract.AAMI_CLASSES`; empty where the beat was not classified.
+    quality : float
+        0 to 1.
+    rr_s : float or None
+        Seconds since the R peak before; None after a gap.
+    due_at : float
+        Unix time, in seconds, at which the packet with the last sample that this beat needed was due by the strap's
+        schedule; the Stream's own entry time less this is the latency.
+    """
+
+    boot: int
+    r_sample: int
+    known_sample: int
+    label: str
+    probabilities: tuple[float, ...]
+    quality: float
+    rr_s: float | None
+    due_at: float
+
+
+class ActiveAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """An alarm that has not ended, as the athlete's state lists it.
+
+    Attributes
+    ----------
+    identity, kind, priority, technical, message, action : see `monitor.contract.Alarm`
+    raised_at : float
+        Unix time in seconds.
+    acknowledged_by : str
+        Empty until somebody has.
+    cleared : bool
+        The condition is over, but the alarm stays until acknowledged.
+    """
+
+    identity: str
+    kind: str
+    priority: Priority
+    technical: bool
+    message: str
+    action: str
+    raised_at: float
+    acknowledged_by: str = ""
+    cleared: bool = False
+
+
+class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
+    """How an athlete is, right now.
+
+    Attributes
+    ----------
+    team, athlete, strap : str
+        Pseudonyms.
+    online : bool
+        False after the strap's last will or an orderly end.
+    updated_at : float
+        Unix time, in seconds, of this state.
+    last_packet_at : float
+        Unix time, in seconds, at which the last packet arrived.
+    boot, last_sample : int
+        How far the strap's samples have come.
+    rate_hz : float
+        Sampling rate.
+    lead, source : str
+        Lead; what a simulator replays, empty for a real strap.
+    trained_on : bool
+        The classifier was trained on this recording.
+    rate_bpm : float or None
+        Heart rate over the last beats.
+    quality : float
+        0 to 1.
+    quality_category : str
+        One of `monitor.contract.QUALITY_CATEGORIES`.
+    coverage : float
+        Share of the session's time that was monitored well, 0 to 1.
+    recent_labels : list of str
+        Labels of the last beats, newest last, at most 60.
+    counts : dict of str to int
+        Beats by label since the session began.
+    packets_received, packets_lost, packets_duplicate, packets_refused : int
+        Link counters.
+    alarms : list of ActiveAlarm
+        Highest priority first.
+    """
+
+    team: str
+    athlete: str
+    strap: str
+    online: bool
+    updated_at: float
+    last_packet_at: float
+    boot: int
+    last_sample: int
+    rate_hz: float
+    lead: str
+    source: str
+    trained_on: bool
+    rate_bpm: float | None
+    quality: float
+    quality_category: str
+    coverage: float
+    recent_labels: list[str]
+    counts: dict[str, int]
+    packets_received: int
+    packets_lost: int
+    packets_duplicate: int
+    packets_refused: int
+    alarms: list[ActiveAlarm]
+
+
+class WaveMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of filtered signal for the eye.
+
+    Attributes
+    ----------
+    boot, first_sample : int
+        Where the stretch begins.
+    rate_hz : float
+        Sampling rate.
+    microvolts : bytes
+        Little-endian int16, classifier path, not denoised.
+    peaks : list of int
+        R peaks that became known with this stretch (they may lie before it).
+    beats : list of [r_sample, label]
+        Beats that were classified with this stretch (they lie before it).
+    """
+
+    boot: int
+    first_sample: int
+    rate_hz: float
+    microvolts: bytes
+    peaks: list[int]
+    beats: list[tuple[int, str]]
+
+
+class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
+    """A monitor's heartbeat.
+
+    Attributes
+    ----------
+    monitor_id : str
+        Its name.
+    at, started_at : float
+        Unix times in seconds.
+    athletes : int
+        Straps it watches.
+    packets_received, packets_lost, packets_refused, packets_dropped, samples, beats, alarms : int
+        Counters since start; ``dropped`` is what the monitor itself could not take in.
+    broker_connected : bool
+        Whether packets can arrive.
+    outbox_waiting : int
+        Alarms waiting for Redis.
+    model, settings_hash : str
+        What decides.
+    refused : dict of str to int
+        Refused packets by reason.
+    """
+
+    monitor_id: str
+    at: float
+    started_at: float
+    athletes: int
+    packets_received: int
+    packets_lost: int
+    packets_refused: int
+    packets_dropped: int
+    samples: int
+    beats: int
+    alarms: int
+    broker_connected: bool
+    outbox_waiting: int
+    model: str
+    settings_hash: str
+    refused: dict[str, int]
+
+
+def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:
+    """Return alarms with the unacknowledged first, then by priority, then the oldest first."""
+    return sorted(
+        alarms, key=lambda alarm: (alarm.acknowledged_by != "", PRIORITIES.index(alarm.priority), alarm.raised_at)
+    )
+
+
