@@ -2,11 +2,14 @@
 
 from typing import Protocol
 
-from monitor.contract import FloatArray
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Beats, FloatArray
 
 
 class BeatClassifier(Protocol):
-    """Turns windows and their RR context into class probabilities.
+    """Turns windows and their RR context into class probabilities, and those into labels.
 
     Attributes
     ----------
@@ -33,3 +36,29 @@ class BeatClassifier(Protocol):
             See `monitor.contract.CONTEXT_FIELDS`.
         """
         ...
+
+    def labels(self, probabilities: FloatArray) -> NDArray[np.int8]:
+        """Return the index in `monitor.contract.LABELS` of each beat, int8 of shape ``[beats]``.
+
+        Parameters
+        ----------
+        probabilities : ndarray of float32, shape ``[beats, 5]``
+            As `probabilities` returns them.
+        """
+        ...
+
+
+def classify(classifier: BeatClassifier | None, beats: Beats) -> Beats:
+    """Return `beats` with class probabilities and labels.
+
+    Beats whose window a gap cut short stay "unsure", as all do where there is no classifier.
+    """
+    if classifier is None or not beats.complete.any():
+        return beats
+    complete = np.flatnonzero(beats.complete)
+    answer = classifier.probabilities(beats.window[complete], beats.context[complete])
+    probabilities = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
+    probabilities[complete] = answer
+    label = np.full(len(beats), UNSURE_LABEL, np.int8)
+    label[complete] = classifier.labels(answer)
+    return beats.classified(probabilities, label)

@@ -11,4 +11,6 @@ _Result = TypeVar("_Result")
 
 def compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Compile `function` on first call; machine code is cached on disk (``NUMBA_CACHE_DIR`` moves the folder)."""
-    return cast("Callable[_Parameters, _Result]", numba.njit(cache=True, nogil=True, fastmath=False)(function))
+    return cast(
+        "Callable[_Parameters, _Result]", numba.njit(cache=True, nogil=True, fastmath=False)(function)
+    )

@@ -78,11 +78,35 @@ class Peaks:
     ----------
     rows, r_sample, known_sample : ndarray of int64, shape ``[peaks]``
         Row, position, and the last sample that was needed to know it.
+    quality : ndarray of float32, shape ``[peaks]``
+        0 to 1: how far the signal around this peak can be trusted.
     """
 
     rows: IntArray
     r_sample: IntArray
     known_sample: IntArray
+    quality: FloatArray
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no peaks."""
+        return cls(
+            rows=np.empty(0, np.int64),
+            r_sample=np.empty(0, np.int64),
+            known_sample=np.empty(0, np.int64),
+            quality=np.empty(0, np.float32),
+        )
+
+    def __len__(self) -> int:
+        """Return how many peaks there are."""
+        return len(self.rows)
+
+    @classmethod
+    def join(cls, parts: list[Self]) -> Self:
+        """Return all peaks of `parts`, in their order."""
+        if not parts:
+            return cls.empty()
+        return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""Causal Butterworth filters over a bank: one path for the classifier's eye, one for the detector's.
+
+Both are cascades of second-order sections run by `scipy.signal.sosfilt` with kept state, so the answer is the same to
+the last bit however the samples are cut into blocks. After a (re)start the state begins as if the first sample had
+lasted for ever, which leaves a transient of the high-pass only; `SETTLING_S` states how long it is not trusted.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from monitor.contract import Block, BoolArray, IntArray, RowState
+from monitor.rows import Rows
+
+Float64Array = NDArray[np.float64]
+
+CLASSIFIER_BAND_HZ: Final = (0.5, 40.0)
+CLASSIFIER_ORDERS: Final = (2, 4)
+DETECTOR_BAND_HZ: Final = (5.0, 20.0)
+DETECTOR_ORDER: Final = 2
+NOTCH_QUALITY: Final = 20.0
+SETTLING_S: Final = 1.0
+
+
+def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float64Array:
+    """Design the classifier's path: high-pass 0.5 Hz (order 2), low-pass 40 Hz (order 4), optional mains notch.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Sampling rate, 100 Hz or more.
+    mains_hz : float, optional
+        Mains frequency to notch out. It is left out where it lies at or above half the sampling rate: a notch
+        does not exist there, and neither does the mains.
+
+    Returns
+    -------
+    ndarray of float64, shape ``[sections, 6]``
+        Second-order sections for `scipy.signal.sosfilt`.
+    """
+    low_hz, high_hz = CLASSIFIER_BAND_HZ
+    parts = [
+        signal.butter(CLASSIFIER_ORDERS[0], low_hz, "highpass", fs=rate_hz, output="sos"),
+        signal.butter(CLASSIFIER_ORDERS[1], high_hz, "lowpass", fs=rate_hz, output="sos"),
+    ]
+    if mains_hz is not None and mains_hz < 0.49 * rate_hz:
+        parts.append(signal.tf2sos(*signal.iirnotch(mains_hz, NOTCH_QUALITY, fs=rate_hz)))
+    return np.concatenate(parts)
+
+
+def detector_sections(rate_hz: float) -> Float64Array:
+    """Design the detector's band-pass, 5 to 20 Hz (order 2), where most of a QRS complex's energy lies.
+
+    Returns
+    -------
+    ndarray of float64, shape ``[sections, 6]``
+        Second-order sections.
+    """
+    sections: Float64Array = signal.butter(
+        DETECTOR_ORDER, DETECTOR_BAND_HZ, "bandpass", fs=rate_hz, output="sos"
+    )
+    return sections
+
+
+def group_delay_s(sections: Float64Array, rate_hz: float, at_hz: float) -> float:
+    """Return the delay of a cascade at one frequency, in seconds.
+
+    Parameters
+    ----------
+    sections : ndarray, shape ``[sections, 6]``
+        The cascade.
+    rate_hz, at_hz : float
+        Sampling rate, and the frequency of interest.
+    """
+    step_hz = 0.05
+    _, response = signal.sosfreqz(sections, worN=[at_hz - step_hz, at_hz + step_hz], fs=rate_hz)
+    phase = np.unwrap(np.angle(response))
+    return float(-(phase[1] - phase[0]) / (2 * np.pi * 2 * step_hz))
+
+
+class FilterBank:
+    """One cascade, run over the rows of a bank.
+
+    Parameters
+    ----------
+    sections : ndarray, shape ``[sections, 6]``
+        The cascade.
+    capacity : int
+        Rows to begin with.
+    """
+
+    def __init__(self, sections: Float64Array, *, capacity: int) -> None:
+        self._sections = np.ascontiguousarray(sections, np.float64)
+        self._steady = signal.sosfilt_zi(self._sections)
+        self._state = Rows(version=1, capacity=capacity)
+        self._state.add("zi", np.float64, self._steady.shape)
+        self._state.add("begun", np.bool_)
+
+    def process(self, block: Block) -> Float64Array:
+        """Filter a block.
+
+        Returns
+        -------
+        ndarray of float64, shape ``[rows, n]``
+            The filtered samples.
+        """
+        if block.samples.shape[1] == 0:
+            return np.empty(block.samples.shape, np.float64)
+        state = self._state["zi"][block.rows]
+        fresh: BoolArray = ~self._state["begun"][block.rows]
+        if fresh.any():
+            state[fresh] = (
+                self._steady * block.samples[fresh, 0].astype(np.float64)[:, np.newaxis, np.newaxis]
+            )
+            self._state["begun"][block.rows] = True
+        filtered, after = signal.sosfilt(
+            self._sections, block.samples, axis=-1, zi=np.ascontiguousarray(state.transpose(1, 0, 2))
+        )
+        self._state["zi"][block.rows] = after.transpose(1, 0, 2)
+        result: Float64Array = filtered
+        return result
+
+    def restart(self, rows: IntArray) -> None:
+        """Forget the past of `rows`: their next sample is a first one."""
+        self._state.reset(rows)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` rows."""
+        self._state.grow(capacity)
+
+    def export_row(self, row: int) -> RowState:
+        """Return one row's state."""
+        return self._state.export_row(row)
+
+    def import_row(self, row: int, state: RowState) -> None:
+        """Take over one row's state."""
+        self._state.import_row(row, state)

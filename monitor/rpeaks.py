@@ -1,0 +1,464 @@
+"""R peaks, found as the signal streams: a compiled adaptive-threshold detector over a bank.
+
+After Hamilton and Tompkins (1986) and Hamilton (2002): the 5 to 20 Hz band is differentiated, rectified and averaged
+over 90 ms; its peaks are QRS complexes or noise by a threshold between the medians of the last eight of each. Ours
+differs where streaming asks for it: the first seconds are learnt from a buffer of candidates and then announced, not
+lost; a threshold that finds nothing sinks, so that no change of amplitude can silence it for good; positions are the
+extremum of the band-passed signal, corrected for the filter's delay; every peak carries the last sample it needed.
+
+Delay: a peak is held for 0.2 s to see whether a larger one follows; with the filter's and the average's own delay it is
+known within `MAX_DELAY_S` of its R peak, unless it was below the threshold and is only recovered when the next
+beat is overdue (search back).
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.compiled import compiled
+from monitor.contract import IntArray, Peaks, RowState
+from monitor.filters import detector_sections, group_delay_s
+from monitor.rows import Rows
+
+MAX_DELAY_S: Final = 0.45
+LEARNING_S: Final = 2.0
+REFRACTORY_S: Final = 0.2
+
+_DERIVATIVE_S = 0.01
+_AVERAGE_S = 0.09
+_FALL_S = 0.12
+_T_WAVE_S = 0.36
+_KEPT = 8
+_CANDIDATES = 24
+_THRESHOLD = 0.32
+_SEARCH_BACK_RATIO = 0.4
+_SEARCH_BACK_RR = 1.5
+_SINK_AFTER_S = 2.0
+_SINK_HALF_LIFE_S = 1.0
+_SINK_FLOOR = 0.25
+# 90 ms mean of 10 ms differences, in mV: about what a QRS of 30 µV in the detector's band gives.
+_FLOOR_MV = 0.002
+_QUALITY_HALF = 0.45
+
+# Columns of the float state.
+_SUM, _MAX, _HELD_HEIGHT, _HELD_SLOPE, _LAST_SLOPE, _BACK_HEIGHT, _BACK_SLOPE, _SLOPE = range(8)
+# Columns of the integer state.
+(
+    _SAMPLES,
+    _MAX_AT,
+    _HELD_AT,
+    _HELD_R,
+    _LAST_R,
+    _BACK_R,
+    _BEATS,
+    _NOISES,
+    _RRS,
+    _LEARNT,
+    _N_CANDIDATES,
+    _VOID,
+) = range(12)
+# Columns of the settings.
+(
+    _P_DERIVATIVE,
+    _P_AVERAGE,
+    _P_FALL,
+    _P_REFRACTORY,
+    _P_T_WAVE,
+    _P_LEARNING,
+    _P_DELAY,
+    _P_SECOND,
+    _P_EXTRA,
+) = range(9)
+
+
+@compiled
+def _median(values: NDArray[np.float64], count: int) -> float:
+    return float(np.median(values[: min(count, len(values))]))
+
+
+@compiled
+def _threshold(beats: NDArray[np.float64], n_beats: int, noises: NDArray[np.float64], n_noises: int) -> float:
+    high = _median(beats, n_beats)
+    low = _median(noises, n_noises) if n_noises > 0 else 0.0
+    low = min(low, 0.5 * high)
+    return low + _THRESHOLD * (high - low)
+
+
+@compiled
+def _sink(elapsed: float, second: float) -> float:
+    over = elapsed / second - _SINK_AFTER_S
+    if over <= 0.0:
+        return 1.0
+    return float(max(0.5 ** (over / _SINK_HALF_LIFE_S), _SINK_FLOOR))
+
+
+@compiled
+def _announce(
+    row: int,
+    r: int,
+    known: int,
+    height: float,
+    slope: float,
+    f: NDArray[np.float64],
+    i: NDArray[np.int64],
+    beats: NDArray[np.float64],
+    noises: NDArray[np.float64],
+    rrs: NDArray[np.float64],
+    out: NDArray[np.int64],
+    out_quality: NDArray[np.float32],
+    n_out: int,
+) -> int:
+    if i[_VOID] == 0 and i[_LAST_R] >= 0:
+        rrs[i[_RRS] % _KEPT] = r - i[_LAST_R]
+        i[_RRS] += 1
+    i[_VOID] = 0
+    beats[i[_BEATS] % _KEPT] = height
+    i[_BEATS] += 1
+    i[_LAST_R] = r
+    f[_LAST_SLOPE] = slope
+    f[_BACK_HEIGHT] = 0.0
+    noise = _median(noises, i[_NOISES]) if i[_NOISES] > 0 else 0.0
+    ratio = noise / _median(beats, i[_BEATS]) / _QUALITY_HALF
+    out[n_out, 0] = row
+    out[n_out, 1] = r
+    out[n_out, 2] = known
+    out_quality[n_out] = 1.0 / (1.0 + ratio**4)
+    return n_out + 1
+
+
+@compiled
+def _judge(
+    row: int,
+    r: int,
+    known: int,
+    height: float,
+    slope: float,
+    settings: NDArray[np.int64],
+    f: NDArray[np.float64],
+    i: NDArray[np.int64],
+    beats: NDArray[np.float64],
+    noises: NDArray[np.float64],
+    rrs: NDArray[np.float64],
+    out: NDArray[np.int64],
+    out_quality: NDArray[np.float32],
+    n_out: int,
+) -> int:
+    elapsed = r - i[_LAST_R]
+    if i[_LAST_R] >= 0 and elapsed < settings[_P_REFRACTORY]:
+        return n_out
+    threshold = _threshold(beats, i[_BEATS], noises, i[_NOISES])
+    if i[_LAST_R] >= 0:
+        threshold *= _sink(elapsed, settings[_P_SECOND])
+    is_t_wave = i[_LAST_R] >= 0 and elapsed < settings[_P_T_WAVE] and slope < 0.5 * f[_LAST_SLOPE]
+    if height > max(threshold, _FLOOR_MV) and not is_t_wave:
+        return _announce(row, r, known, height, slope, f, i, beats, noises, rrs, out, out_quality, n_out)
+    noises[i[_NOISES] % _KEPT] = height
+    i[_NOISES] += 1
+    if elapsed >= settings[_P_T_WAVE] and height > f[_BACK_HEIGHT] and height > _FLOOR_MV:
+        f[_BACK_HEIGHT] = height
+        f[_BACK_SLOPE] = slope
+        i[_BACK_R] = r
+    return n_out
+
+
+@compiled
+def _learn(
+    row: int,
+    known: int,
+    settings: NDArray[np.int64],
+    f: NDArray[np.float64],
+    i: NDArray[np.int64],
+    candidates: NDArray[np.float64],
+    beats: NDArray[np.float64],
+    noises: NDArray[np.float64],
+    rrs: NDArray[np.float64],
+    out: NDArray[np.int64],
+    out_quality: NDArray[np.float32],
+    n_out: int,
+) -> int:
+    count = i[_N_CANDIDATES]
+    heights = np.sort(candidates[:count, 0])
+    # The second largest, so that one artefact does not set the scale; a rate of 30 bpm or more gives two beats
+    # in two and a half seconds, a slower one is found all the same.
+    level = 0.0
+    if count >= 2:
+        level = max(heights[count - 2], 0.4 * heights[count - 1])
+    elif count == 1:
+        level = heights[0]
+    i[_N_CANDIDATES] = 0
+    i[_SAMPLES] = 0
+    if level <= _FLOOR_MV:
+        return n_out
+    beats[:] = level
+    i[_BEATS] = _KEPT
+    i[_LEARNT] = 1
+    for k in range(count):
+        n_out = _judge(
+            row,
+            int(candidates[k, 1]),
+            known,
+            candidates[k, 0],
+            candidates[k, 2],
+            settings,
+            f,
+            i,
+            beats,
+            noises,
+            rrs,
+            out,
+            out_quality,
+            n_out,
+        )
+    return n_out
+
+
+@compiled
+def _detect(
+    rows: NDArray[np.int64],
+    first_sample: NDArray[np.int64],
+    banded: NDArray[np.float64],
+    settings: NDArray[np.int64],
+    ring: NDArray[np.float64],
+    slopes: NDArray[np.float64],
+    floats: NDArray[np.float64],
+    integers: NDArray[np.int64],
+    all_beats: NDArray[np.float64],
+    all_noises: NDArray[np.float64],
+    all_rrs: NDArray[np.float64],
+    all_candidates: NDArray[np.float64],
+    out: NDArray[np.int64],
+    out_quality: NDArray[np.float32],
+) -> int:
+    mask = ring.shape[1] - 1
+    n_out = 0
+    derivative = settings[_P_DERIVATIVE]
+    average = settings[_P_AVERAGE]
+    for position in range(len(rows)):
+        row = rows[position]
+        f = floats[row]
+        i = integers[row]
+        x = ring[row]
+        d = slopes[row]
+        beats = all_beats[row]
+        noises = all_noises[row]
+        rrs = all_rrs[row]
+        for j in range(banded.shape[1]):
+            s = first_sample[position] + j
+            value = banded[position, j]
+            x[s & mask] = value
+            change = abs(value - x[(s - derivative) & mask])
+            f[_SUM] += change - d[(s - average) & mask]
+            d[s & mask] = change
+            feature = f[_SUM] / average
+            i[_SAMPLES] += 1
+
+            # One peak of the feature ends when it has fallen to half, or has not grown for a while.
+            if feature > f[_MAX]:
+                f[_MAX] = feature
+                i[_MAX_AT] = s
+            elif f[_MAX] > 0.0 and (feature < 0.5 * f[_MAX] or s - i[_MAX_AT] > settings[_P_FALL]):
+                at = i[_MAX_AT]
+                height = f[_MAX]
+                f[_MAX] = 0.0
+                if i[_HELD_AT] < 0 or height > f[_HELD_HEIGHT]:
+                    # A larger peak within the hold replaces the one before it.
+                    best = -1.0
+                    best_at = at
+                    steepest = 0.0
+                    for back in range(at - average - settings[_P_EXTRA], at + 1):
+                        if abs(x[back & mask]) > best:
+                            best = abs(x[back & mask])
+                            best_at = back
+                        steepest = max(steepest, d[back & mask])
+                    i[_HELD_AT] = at
+                    i[_HELD_R] = best_at - settings[_P_DELAY]
+                    f[_HELD_HEIGHT] = height
+                    f[_HELD_SLOPE] = steepest
+
+            if i[_HELD_AT] >= 0 and s - i[_HELD_AT] >= settings[_P_REFRACTORY]:
+                r = max(i[_HELD_R], 0)
+                height = f[_HELD_HEIGHT]
+                i[_HELD_AT] = -1
+                if i[_LEARNT] == 1:
+                    n_out = _judge(
+                        row,
+                        r,
+                        s,
+                        height,
+                        f[_HELD_SLOPE],
+                        settings,
+                        f,
+                        i,
+                        beats,
+                        noises,
+                        rrs,
+                        out,
+                        out_quality,
+                        n_out,
+                    )
+                elif i[_N_CANDIDATES] < len(all_candidates[row]):
+                    k = i[_N_CANDIDATES]
+                    all_candidates[row, k, 0] = height
+                    all_candidates[row, k, 1] = r
+                    all_candidates[row, k, 2] = f[_HELD_SLOPE]
+                    i[_N_CANDIDATES] = k + 1
+
+            if i[_LEARNT] == 0:
+                if i[_SAMPLES] >= settings[_P_LEARNING]:
+                    n_out = _learn(
+                        row,
+                        s,
+                        settings,
+                        f,
+                        i,
+                        all_candidates[row],
+                        beats,
+                        noises,
+                        rrs,
+                        out,
+                        out_quality,
+                        n_out,
+                    )
+                continue
+
+            if f[_BACK_HEIGHT] > 0.0 and i[_RRS] > 0:
+                overdue = _SEARCH_BACK_RR * _median(rrs, i[_RRS])
+                elapsed = s - settings[_P_DELAY] - i[_LAST_R]
+                if elapsed > overdue:
+                    threshold = _threshold(beats, i[_BEATS], noises, i[_NOISES])
+                    if f[_BACK_HEIGHT] > _SEARCH_BACK_RATIO * threshold * _sink(elapsed, settings[_P_SECOND]):
+                        n_out = _announce(
+                            row,
+                            i[_BACK_R],
+                            s,
+                            f[_BACK_HEIGHT],
+                            f[_BACK_SLOPE],
+                            f,
+                            i,
+                            beats,
+                            noises,
+                            rrs,
+                            out,
+                            out_quality,
+                            n_out,
+                        )
+    return n_out
+
+
+class RPeakBank:
+    """Streaming R-peak detection over the rows of a bank.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Sampling rate.
+    capacity : int
+        Rows to begin with.
+
+    References
+    ----------
+    P. S. Hamilton, W. J. Tompkins, "Quantitative investigation of QRS detection rules using the MIT/BIH arrhythmia
+    database", IEEE Trans. Biomed. Eng. 33 (1986).
+    P. S. Hamilton, "Open source ECG analysis", Computers in Cardiology 29 (2002).
+    """
+
+    def __init__(self, rate_hz: float, *, capacity: int) -> None:
+        def samples(seconds: float) -> int:
+            return max(1, round(seconds * rate_hz))
+
+        delay_s = group_delay_s(detector_sections(rate_hz), rate_hz, 12.0)
+        self._settings = np.array(
+            [
+                samples(_DERIVATIVE_S),
+                samples(_AVERAGE_S),
+                samples(_FALL_S),
+                samples(REFRACTORY_S),
+                samples(_T_WAVE_S),
+                samples(LEARNING_S),
+                round(delay_s * rate_hz),
+                samples(1.0),
+                samples(0.02),
+            ],
+            np.int64,
+        )
+        self._peaks_per_sample = 1.0 / samples(REFRACTORY_S)
+        length = 1 << int(np.ceil(np.log2(samples(_AVERAGE_S + _FALL_S + 0.1))))
+        self._state = Rows(version=1, capacity=capacity)
+        self._state.add("ring", np.float64, (length,))
+        self._state.add("slopes", np.float64, (length,))
+        self._state.add("floats", np.float64, (8,))
+        begin = np.zeros(12, np.int64)
+        begin[[_HELD_AT, _LAST_R]] = -1
+        self._state.add("integers", np.int64, (12,), begin)
+        self._state.add("beats", np.float64, (_KEPT,))
+        self._state.add("noises", np.float64, (_KEPT,))
+        self._state.add("rrs", np.float64, (_KEPT,))
+        self._state.add("candidates", np.float64, (_CANDIDATES, 3))
+
+    def process(self, rows: IntArray, first_sample: IntArray, banded: NDArray[np.float64]) -> Peaks:
+        """Find R peaks in the next samples.
+
+        Parameters
+        ----------
+        rows, first_sample : ndarray of int64, shape ``[rows]``
+            Rows, and the index of their first sample.
+        banded : ndarray of float64, shape ``[rows, n]``
+            Millivolt, filtered by `monitor.filters.detector_sections`.
+        """
+        room = len(rows) * (int(banded.shape[1] * self._peaks_per_sample) + _CANDIDATES + 2)
+        out = np.empty((room, 3), np.int64)
+        quality = np.empty(room, np.float32)
+        state = self._state
+        n = _detect(
+            rows,
+            first_sample,
+            banded,
+            self._settings,
+            state["ring"],
+            state["slopes"],
+            state["floats"],
+            state["integers"],
+            state["beats"],
+            state["noises"],
+            state["rrs"],
+            state["candidates"],
+            out,
+            quality,
+        )
+        found = out[:n]
+        return Peaks(
+            rows=found[:, 0].copy(),
+            r_sample=found[:, 1].copy(),
+            known_sample=found[:, 2].copy(),
+            quality=quality[:n].copy(),
+        )
+
+    def restart(self, rows: IntArray) -> None:
+        """Let `rows` go on after a gap: what was learnt stays, the RR interval over the gap is void."""
+        state = self._state
+        state.reset(rows, ("ring", "slopes", "candidates"))
+        floats, integers = state["floats"], state["integers"]
+        for column in (_SUM, _MAX, _BACK_HEIGHT):
+            floats[rows, column] = 0.0
+        integers[rows, _HELD_AT] = -1
+        integers[rows, _LAST_R] = -1
+        integers[rows, _VOID] = 1
+        integers[rows, _SAMPLES] = 0
+        integers[rows, _N_CANDIDATES] = 0
+
+    def forget(self, rows: IntArray) -> None:
+        """Let `rows` begin with another strap."""
+        self._state.reset(rows)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` rows."""
+        self._state.grow(capacity)
+
+    def export_row(self, row: int) -> RowState:
+        """Return one row's state."""
+        return self._state.export_row(row)
+
+    def import_row(self, row: int, state: RowState) -> None:
+        """Take over one row's state."""
+        self._state.import_row(row, state)
