@@ -247,7 +247,6 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
 def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:
     """Return alarms with the unacknowledged first, then by priority, then the oldest first."""
     return sorted(
-        alarms, key=lambda alarm: (alarm.acknowledged_by != "", PRIORITIES.index(alarm.priority), alarm.raised_at)
+        alarms,
+        key=lambda alarm: (alarm.acknowledged_by != "", PRIORITIES.index(alarm.priority), alarm.raised_at),
     )
-
-

@@ -1,4 +1,4 @@
-"""Signal quality: is this signal worth believing, and for what share of the session was it?
+"""Signal quality: whether the signal is worth believing, and for what share of the session it was.
 
 Per sample a row is in one of six categories. Flat and railed are seen in the samples themselves; noisy follows the
 quality of the last R peak (the detector's ratio of noise peaks to beats); settling is a stated time after a
@@ -42,7 +42,7 @@ _REFERENCE, _QUALITY = range(2)
 
 
 @compiled
-def _categorise(
+def _categorise(  # noqa: C901, PLR0912 - one pass over the samples; numba inlines no closures over many arrays
     rows: NDArray[np.int64],
     first_sample: NDArray[np.int64],
     samples: NDArray[np.float32],
@@ -194,7 +194,7 @@ class QualityBank:
 
     def category(self, row: int) -> QualityCategory:
         """Return the present category of one row."""
-        return QUALITY_CATEGORIES[self._state["integers"][row, _CATEGORY]]
+        return QUALITY_CATEGORIES[int(self._state["integers"][row, _CATEGORY])]
 
     def coverage(self, row: int) -> float:
         """Return the share of one row's session, gaps included, in which the signal was good."""

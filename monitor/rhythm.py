@@ -14,6 +14,7 @@ from monitor.contract import (
     AAMI_CLASSES,
     UNSURE_LABEL,
     Beats,
+    EpisodeTransition,
     IntArray,
     Peaks,
     RhythmEvent,
@@ -34,6 +35,7 @@ FIRST_BEAT_S: Final = 4.0
 """Grace after a (re)start before missing beats count: the filters settle and the detector learns."""
 
 _V: Final = AAMI_CLASSES.index("V")
+_WITHOUT_BEATS: Final[tuple[RhythmKind, RhythmKind]] = ("pause", "asystole")
 _EVIDENCE: Final = 16
 _BEAT, _CLOCK = 1, 0
 
@@ -116,8 +118,8 @@ class RhythmBank:
             self._end_pauses(row, known, known, events)
             self._end_run(row, known, events)
             self._end_alternation(row, known, events)
-            for name, kind in (("slow", "bradycardia"), ("fast", "tachycardia")):
-                self._end_rate(row, name, kind, known, events)
+            self._end_rate(row, "slow", "bradycardia", known, events)
+            self._end_rate(row, "fast", "tachycardia", known, events)
         for name in ("last_r", "rr", "rr_count", "previous_label"):
             self._state.reset(rows, (name,))
         self._wait_for_first_beat(rows, first_sample)
@@ -201,7 +203,7 @@ class RhythmBank:
     def _clock(self, row: int, until: int, events: list[RhythmEvent]) -> None:
         """Let the clock reach `until`: whatever falls due before it happens now."""
         deadline = self._state["deadline"][row]
-        for which, kind in ((0, "pause"), (1, "asystole")):
+        for which, kind in enumerate(_WITHOUT_BEATS):
             if deadline[which] < until:
                 known = int(deadline[which])
                 last_r = int(self._state["last_r"][row])
@@ -226,7 +228,7 @@ class RhythmBank:
 
     def _end_pauses(self, row: int, at: int, known: int, events: list[RhythmEvent]) -> None:
         paused = self._state["paused"][row]
-        for which, kind in ((0, "pause"), (1, "asystole")):
+        for which, kind in enumerate(_WITHOUT_BEATS):
             onset = int(paused[which])
             if onset >= 0:
                 events.append(self._event(row, kind, "end", onset, known, float("nan"), until=at))
@@ -235,10 +237,11 @@ class RhythmBank:
     def _rate(self, row: int, r: int, known: int, events: list[RhythmEvent]) -> None:
         limits = self._state["limits"][row]
         rate = self.rate_bpm(row)
-        for name, kind, beyond, back in (
+        tests: tuple[tuple[str, RhythmKind, bool, bool], ...] = (
             ("slow", "bradycardia", rate < limits[0], rate > limits[0] + HYSTERESIS_BPM),
             ("fast", "tachycardia", rate > limits[1], rate < limits[1] - HYSTERESIS_BPM),
-        ):
+        )
+        for name, kind, beyond, back in tests:
             first, onset = self._state[name][row].tolist()
             if onset >= 0:
                 if back:
@@ -294,7 +297,7 @@ class RhythmBank:
         """Bigeminy: a V after every beat that is none, three times over."""
         alternating = self._state["alternating"][row]
         previous = int(self._state["previous_label"][row])
-        turns = label != UNSURE_LABEL and previous != UNSURE_LABEL and (label == _V) != (previous == _V)
+        turns = UNSURE_LABEL not in (label, previous) and (label == _V) != (previous == _V)
         if not turns:
             self._end_alternation(row, known, events)
             return
@@ -327,7 +330,7 @@ class RhythmBank:
         run[:] = -1
 
     def _run_event(
-        self, row: int, kind: RhythmKind, transition: str, known: int, events: list[RhythmEvent]
+        self, row: int, kind: RhythmKind, transition: EpisodeTransition, known: int, events: list[RhythmEvent]
     ) -> None:
         onset, length, _ = self._state["run"][row].tolist()
         beats = [e for e in self._state["evidence"][row] if e[0] >= onset and e[1] == _V][:length]
@@ -339,7 +342,7 @@ class RhythmBank:
         self,
         row: int,
         kind: RhythmKind,
-        transition: str,
+        transition: EpisodeTransition,
         onset: int,
         known: int,
         rate: float,

@@ -214,7 +214,7 @@ def _learn(
 
 
 @compiled
-def _detect(
+def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the order in which they arrive
     rows: NDArray[np.int64],
     first_sample: NDArray[np.int64],
     banded: NDArray[np.float64],

@@ -171,7 +171,9 @@ def parse_topic(text: str) -> Topic:
     """
     match = _TOPIC.fullmatch(text)
     if match is None:
-        raise PacketError("misrouted", f"topic of {len(text)} characters is not ecg/<team>/<athlete>/<channel>")
+        raise PacketError(
+            "misrouted", f"topic of {len(text)} characters is not ecg/<team>/<athlete>/<channel>"
+        )
     return Topic(*match.groups())
 
 
@@ -196,7 +198,9 @@ def decode_samples(payload: bytes) -> SamplePacket:
     """
     packet: SamplePacket = _decode(_samples_decoder, payload)
     if len(packet.samples) == 0 or len(packet.samples) % 2:
-        raise PacketError("malformed", f"{len(packet.samples)} bytes of samples; an even number above 0 is needed")
+        raise PacketError(
+            "malformed", f"{len(packet.samples)} bytes of samples; an even number above 0 is needed"
+        )
     # Written so that NaN fails too.
     if not MIN_RATE_HZ <= packet.rate_hz <= MAX_RATE_HZ:
         raise PacketError("range", f"rate_hz outside {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g}")
@@ -256,7 +260,9 @@ def _decode(decoder: "msgspec.msgpack.Decoder[_Message]", payload: bytes) -> _Me
     try:
         message = decoder.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise PacketError("malformed", f"{len(payload)} bytes are no message: {type(error).__name__}") from error
+        raise PacketError(
+            "malformed", f"{len(payload)} bytes are no message: {type(error).__name__}"
+        ) from error
     if message.version != WIRE_VERSION:
         raise PacketError("version", f"wire version is not {WIRE_VERSION}")
     return message
