@@ -52,7 +52,7 @@ def match_beats(reference: IntArray, detections: IntArray, *, window: int) -> Ma
     Parameters
     ----------
     reference, detections : ndarray of int64, shapes ``[reference]`` and ``[detections]``
-        R peaks as sample indices, in any order.
+        R peaks as sample indices, in any order, each sample at most once.
     window : int
         Largest distance of a pair, in samples; see `window_samples`. A pair exactly that far apart is a pair.
 
@@ -68,9 +68,7 @@ def match_beats(reference: IntArray, detections: IntArray, *, window: int) -> Ma
     """
     samples = np.concatenate([reference, detections]).astype(np.int64)
     is_detection = np.repeat([False, True], [len(reference), len(detections)])
-    # Equal samples of one kind alternate with those of the other, so that each stands beside a partner.
-    repeat = np.concatenate([_repeats(reference), _repeats(detections)])
-    order = np.lexsort((is_detection, repeat, samples))
+    order = np.lexsort((is_detection, samples))
     gaps = np.diff(samples[order])
     neighbours = np.diff(is_detection[order].astype(np.int8)) != 0
     left = _closest_first(np.flatnonzero(neighbours & (gaps <= window)), gaps)
@@ -105,15 +103,6 @@ def inside(samples: IntArray, intervals: IntArray) -> BoolArray:
     for first, end in intervals.reshape(-1, 2):
         within |= (samples >= first) & (samples < end)
     return within
-
-
-def _repeats(samples: IntArray) -> IntArray:
-    """Return how often each sample has occurred before, in order of time."""
-    order = np.argsort(samples, kind="stable")
-    ordered = np.asarray(samples, np.int64)[order]
-    count = np.empty(len(ordered), np.int64)
-    count[order] = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-    return count
 
 
 def _closest_first(candidates: IntArray, gaps: IntArray) -> IntArray:

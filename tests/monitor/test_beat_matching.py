@@ -9,7 +9,9 @@ from monitor.beat_matching import inside, match_beats, window_samples
 from monitor.contract import IntArray
 
 WINDOW = 54
-peaks = st.lists(st.integers(0, 3_000), max_size=40).map(lambda samples: np.array(samples, np.int64))
+peaks = st.lists(st.integers(0, 3_000), max_size=40, unique=True).map(
+    lambda samples: np.array(samples, np.int64)
+)
 
 
 @st.composite
