@@ -73,7 +73,8 @@ class Truth:
     def is_scored(self, samples: IntArray) -> NDArray[np.bool_]:
         """Return which of `samples`, shape ``[n]``, lie outside every unscored interval."""
         inside = (samples[:, None] >= self.unscored[:, 0]) & (samples[:, None] < self.unscored[:, 1])
-        return np.logical_not(np.any(inside, axis=1))
+        scored: NDArray[np.bool_] = np.logical_not(np.any(inside, axis=1))
+        return scored
 
     @property
     def class_names(self) -> list[str]:

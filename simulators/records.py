@@ -51,6 +51,8 @@ class Record:
         Size of one count.
     truth : Truth or None
         The reference annotations, where there are any.
+    excerpt_from : int or None
+        Where this is an excerpt: the sample of the whole recording at which it begins.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Record:
     counts: NDArray[np.int16]
     microvolts_per_count: float
     truth: Truth | None
+    excerpt_from: int | None = None
 
     def __len__(self) -> int:
         """Return how many samples there are."""
@@ -101,8 +104,9 @@ def find_record(name_or_path: str | Path, *, database: Path | None = None) -> Pa
     if wanted.suffix in {".hea", ".dat", ".atr"}:
         wanted = wanted.with_suffix("")
     folder = data_folder() if database is None else database.expanduser()
-    # An absolute path replaces the folder before it.
-    for stem in (folder / wanted, wanted):
+    # An absolute path replaces the folder before it. Database "mitdb" with record "mitdb/208" is clear enough.
+    inside = [folder.parent / wanted] if folder.name == wanted.parent.name else []
+    for stem in (folder / wanted, *inside, wanted):
         if _header_file(stem).is_file():
             return stem
     advice = (
@@ -232,8 +236,8 @@ def record_of_counts(
 def quantise(millivolts: NDArray[np.floating[Any]], *, file: Path | str) -> tuple[NDArray[np.int16], float]:
     """Return a signal as int16 counts, as fine as its range allows, and the microvolts of one count.
 
-    The median is taken away first where it would cost resolution: amplifiers with direct coupling add hundreds
-    of millivolts that mean nothing, and every path through the monitor begins with a high-pass.
+    The median is taken away first where it would cost resolution: direct-coupled amplifiers add hundreds of
+    millivolts that mean nothing, and every path through the monitor begins with a high-pass.
 
     Parameters
     ----------

@@ -1,0 +1,101 @@
+"""A ledger of what became of every packet, so that a test can say exactly what a monitor should have seen."""
+
+from collections import Counter
+from typing import Final, Literal, TextIO
+
+import msgspec
+
+Cause = Literal[
+    "sent",
+    "lost",
+    "lost_in_dropout",
+    "duplicated",
+    "reordered",
+    "delayed",
+    "held_in_dropout",
+    "lead_off",
+    "resent",
+    "unsent",
+]
+
+FATES: Final[tuple[Cause, ...]] = ("sent", "lost", "lost_in_dropout", "unsent")
+"""Each packet has exactly one of these; every other cause is noted beside it."""
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that happened to one packet.
+
+    Attributes
+    ----------
+    athlete, strap : str
+        Whose packet.
+    boot, sequence, first_sample, samples : int
+        Which packet.
+    cause : str
+        What happened, see `Ledger`.
+    due_s, at_s : float
+        Seconds of the strap's schedule at which the packet was due, and at which this happened.
+    """
+
+    athlete: str
+    strap: str
+    boot: int
+    sequence: int
+    first_sample: int
+    samples: int
+    cause: Cause
+    due_s: float
+    at_s: float
+
+
+class Ledger:
+    """Counts, and on request keeps or writes, what happened.
+
+    ===================  ==========================================================================================
+    ``sent``             went to the broker for the first time
+    ``lost``             the radio lost it; nobody will ever see it
+    ``lost_in_dropout``  likewise, during a dropout
+    ``unsent``           the run ended while the packet still waited for the broker
+    ``duplicated``       went out once more without need
+    ``reordered``        was held back so that later packets overtook it
+    ``delayed``          went out later than due, by jitter
+    ``held_in_dropout``  went out after the dropout, in the flood
+    ``lead_off``         carries no signal: the electrodes had no contact
+    ``resent``           went out again after a reconnection, because the broker had not acknowledged it
+    ===================  ==========================================================================================
+
+    The first four are a packet's fate, so ``packets == sent + lost + lost_in_dropout + unsent``; to the broker went
+    ``sent + duplicated + resent``.
+
+    Parameters
+    ----------
+    file : text stream, optional
+        Each entry is written here as a line of JSON.
+    keep : bool
+        Keep the entries in `entries`. Off by default: a long run has millions.
+    """
+
+    def __init__(self, *, file: TextIO | None = None, keep: bool = False) -> None:
+        self.counts: Counter[Cause] = Counter()
+        self.entries: list[LedgerEntry] = []
+        self._file = file
+        self._keep = keep
+        self._encoder = msgspec.json.Encoder()
+
+    def note(self, entry: LedgerEntry) -> None:
+        """Enter one thing that happened."""
+        self.counts[entry.cause] += 1
+        if self._keep:
+            self.entries.append(entry)
+        if self._file is not None:
+            self._file.write(self._encoder.encode(entry).decode() + "\n")
+
+    @property
+    def packets(self) -> int:
+        """How many packets have met their fate."""
+        return sum(self.counts[fate] for fate in FATES)
+
+    @property
+    def transmissions(self) -> int:
+        """How many messages with samples were handed to the broker."""
+        return self.counts["sent"] + self.counts["duplicated"] + self.counts["resent"]

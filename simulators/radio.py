@@ -1,0 +1,207 @@
+"""Radio trouble, seeded: which packets are lost, doubled, overtaken, late, silenced or without contact. Pure."""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+import numpy as np
+
+from monitor.errors import UsageError
+from monitor.wire import SamplePacket, TruthMessage
+from simulators.ledger import Cause, Ledger, LedgerEntry
+from simulators.strap import ScheduledPacket
+
+# A packet held back is overtaken by one to four later ones.
+_REORDER_PACKETS = 4.0
+_DUPLICATE_WITHIN_S = 0.5
+
+
+class Stretch(NamedTuple):
+    """A stretch of a strap's schedule, in seconds since it began."""
+
+    start_s: float
+    length_s: float
+
+    def holds(self, at_s: float) -> bool:
+        """Whether `at_s` lies in it (the start does, the end does not)."""
+        return self.start_s <= at_s < self.start_s + self.length_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RadioSettings:
+    """How bad the radio is; by default it is perfect.
+
+    Attributes
+    ----------
+    loss, duplicates, reorder : float
+        Probability, 0 to 1, that a packet is lost, is sent twice, is held back until later ones have overtaken it.
+    jitter_s : float
+        Each packet is late by up to this many seconds, uniformly.
+    dropouts : tuple of Stretch
+        The radio is silent; what was due meanwhile comes in a flood at its end.
+    dropouts_lost : tuple of Stretch
+        Likewise, but what was due meanwhile never comes.
+    lead_off : tuple of Stretch
+        The electrodes have no contact: packets due meanwhile say so, and hold zeros.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+
+    loss: float = 0.0
+    duplicates: float = 0.0
+    reorder: float = 0.0
+    jitter_s: float = 0.0
+    dropouts: tuple[Stretch, ...] = ()
+    dropouts_lost: tuple[Stretch, ...] = ()
+    lead_off: tuple[Stretch, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, probability in (
+            ("loss", self.loss),
+            ("duplicates", self.duplicates),
+            ("reorder", self.reorder),
+        ):
+            if not 0.0 <= probability <= 1.0:
+                raise UsageError(f"{what} {probability:g}: use a probability, 0 to 1")
+        if not 0.0 <= self.jitter_s < float("inf"):
+            raise UsageError(f"jitter {self.jitter_s:g}: use seconds, 0 or more")
+        for stretch in (*self.dropouts, *self.dropouts_lost, *self.lead_off):
+            if not (0.0 <= stretch.start_s < float("inf") and 0.0 < stretch.length_s < float("inf")):
+                raise UsageError(
+                    f"stretch {stretch.start_s:g}:{stretch.length_s:g}: use a start of 0 or more, a length above 0"
+                )
+
+
+class Transmission(NamedTuple):
+    """A packet as the radio hands it to the network.
+
+    Attributes
+    ----------
+    at_s : float
+        Seconds of schedule at which it goes out.
+    scheduled : ScheduledPacket
+        What goes out, and when it was due.
+    duplicate : bool
+        It has gone out before.
+    """
+
+    at_s: float
+    scheduled: ScheduledPacket
+    duplicate: bool
+
+
+class Radio:
+    """The radio of one strap.
+
+    Equal settings, seed and names give equal trouble, whatever other straps do. Whether one packet is lost does not
+    depend on the other settings: each packet uses the same number of random numbers.
+
+    Parameters
+    ----------
+    settings : RadioSettings
+        How bad it is.
+    seed : int
+        Of the whole fleet.
+    athlete : str
+        Whose strap; parts the straps' random numbers.
+    ledger : Ledger
+        Where losses and trouble are entered. That a transmission went out is for its sender to enter.
+    """
+
+    def __init__(self, settings: RadioSettings, *, seed: int, athlete: str, ledger: Ledger) -> None:
+        self._settings = settings
+        self._random = np.random.default_rng([seed, crc32(athlete.encode())])
+        self._athlete = athlete
+        self._ledger = ledger
+
+    def transmit(self, packets: Iterable[ScheduledPacket]) -> Iterator[Transmission]:
+        """Yield what goes out, in order of `Transmission.at_s`.
+
+        Parameters
+        ----------
+        packets : iterable of ScheduledPacket
+            In order of `ScheduledPacket.due_s`.
+        """
+        waiting: list[tuple[float, int, Transmission]] = []
+        number = 0
+        for scheduled in packets:
+            # Nothing that is still to come can go out before it is due.
+            while waiting and waiting[0][0] <= scheduled.due_s:
+                yield heapq.heappop(waiting)[2]
+            for transmission in self._trouble(scheduled):
+                heapq.heappush(waiting, (transmission.at_s, number, transmission))
+                number += 1
+        while waiting:
+            yield heapq.heappop(waiting)[2]
+
+    def note(self, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> None:
+        """Enter in the ledger what happened to a packet."""
+        self._ledger.note(_entry(self._athlete, cause, scheduled, at_s))
+
+    def _trouble(self, scheduled: ScheduledPacket) -> list[Transmission]:
+        settings, due_s = self._settings, scheduled.due_s
+        lost, doubled, held_back, late, overtaken_by, doubled_after = self._random.random(6).tolist()
+        if any(stretch.holds(due_s) for stretch in settings.lead_off):
+            scheduled = _without_contact(scheduled)
+            self.note("lead_off", scheduled, due_s)
+        if any(stretch.holds(due_s) for stretch in settings.dropouts_lost):
+            self.note("lost_in_dropout", scheduled, due_s)
+            return []
+        if lost < settings.loss:
+            self.note("lost", scheduled, due_s)
+            return []
+        at_s = due_s
+        if settings.jitter_s > 0.0:
+            at_s += late * settings.jitter_s
+            self.note("delayed", scheduled, at_s)
+        if held_back < settings.reorder:
+            packet_s = len(scheduled.packet.samples) / 2 / scheduled.packet.rate_hz
+            at_s += (1.0 + (_REORDER_PACKETS - 1.0) * overtaken_by) * packet_s
+            self.note("reordered", scheduled, at_s)
+        at_s = self._after_dropout(scheduled, at_s)
+        transmissions = [Transmission(at_s, scheduled, duplicate=False)]
+        if doubled < settings.duplicates:
+            again_s = self._after_dropout(None, at_s + doubled_after * _DUPLICATE_WITHIN_S)
+            transmissions.append(Transmission(again_s, scheduled, duplicate=True))
+        return transmissions
+
+    def _after_dropout(self, scheduled: ScheduledPacket | None, at_s: float) -> float:
+        """Return when the radio speaks again if it is silent at `at_s`."""
+        for stretch in sorted((*self._settings.dropouts, *self._settings.dropouts_lost)):
+            if stretch.holds(at_s):
+                at_s = stretch.start_s + stretch.length_s
+                if scheduled is not None:
+                    self.note("held_in_dropout", scheduled, at_s)
+        return at_s
+
+
+def _without_contact(scheduled: ScheduledPacket) -> ScheduledPacket:
+    packet: SamplePacket = msgspec.structs.replace(
+        scheduled.packet, lead_off=True, samples=bytes(len(scheduled.packet.samples))
+    )
+    truth: TruthMessage | None = scheduled.truth
+    if truth is not None:
+        # What is sent holds no heartbeat, so there is nothing to find.
+        truth = msgspec.structs.replace(truth, scored=False)
+    return ScheduledPacket(scheduled.due_s, packet, truth)
+
+
+def _entry(athlete: str, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> LedgerEntry:
+    packet = scheduled.packet
+    return LedgerEntry(
+        athlete=athlete,
+        strap=packet.strap,
+        boot=packet.boot,
+        sequence=packet.sequence,
+        first_sample=packet.first_sample,
+        samples=len(packet.samples) // 2,
+        cause=cause,
+        due_s=scheduled.due_s,
+        at_s=at_s,
+    )

@@ -1,0 +1,173 @@
+"""A strap that replays one record: which packet is due when, and what it says. Pure: no clock, no network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from monitor.contract import IntArray
+from monitor.errors import UsageError
+from monitor.wire import WIRE_VERSION, SamplePacket, StatusMessage, TruthMessage, is_name
+from simulators.records import Record
+
+DEFAULT_PACKET_S: Final = 0.25
+# Leaves room for the other fields within monitor.wire.MAX_PACKET_BYTES.
+_MAX_PACKET_SAMPLES = 32_000
+_MAX_SOURCE_LENGTH = 64
+_MAX_LEAD_LENGTH = 32
+
+
+class ScheduledPacket(NamedTuple):
+    """A packet and when it is due.
+
+    Attributes
+    ----------
+    due_s : float
+        Seconds of schedule since the strap began: when the packet's last sample is taken.
+    packet : SamplePacket
+        The samples.
+    truth : TruthMessage or None
+        Reference annotations of the same stretch, where the record has any.
+    """
+
+    due_s: float
+    packet: SamplePacket
+    truth: TruthMessage | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Strap:
+    """One lead of a record, on the air.
+
+    Attributes
+    ----------
+    record : Record
+        What is replayed.
+    team, athlete, strap : str
+        Pseudonyms: 1 to 64 letters, digits, ``-`` or ``_``.
+    boot : int
+        Grows with each start of the strap.
+    packet_s : float
+        Seconds of signal in a packet. Packets are also cut where the signal becomes invalid (they say
+        ``lead_off``) and where the reference stops or resumes scoring, so that each says one thing only.
+    start_s : float
+        Seconds into the record at which the strap begins.
+    loop : bool
+        Begin the record anew at its end; the sample counter goes on.
+    speed : float
+        Seconds of signal per second of schedule.
+
+    Raises
+    ------
+    UsageError
+        If a value is out of range.
+    """
+
+    record: Record
+    team: str
+    athlete: str
+    strap: str
+    boot: int
+    packet_s: float = DEFAULT_PACKET_S
+    start_s: float = 0.0
+    loop: bool = False
+    speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        for what, name in (("team", self.team), ("athlete", self.athlete), ("strap", self.strap)):
+            if not is_name(name):
+                raise UsageError(f"{what} {name!r}: use 1 to 64 letters, digits, '-' or '_'")
+        if not 0.0 < self.speed < float("inf"):
+            raise UsageError(f"speed {self.speed:g}: use a number above 0")
+        if not 1.0 <= self.packet_s * self.record.rate_hz <= _MAX_PACKET_SAMPLES:
+            longest = _MAX_PACKET_SAMPLES / self.record.rate_hz
+            raise UsageError(
+                f"packet of {self.packet_s:g} s: use {1 / self.record.rate_hz:.2g} to {longest:g} s "
+                f"at {self.record.rate_hz:g} Hz"
+            )
+        length_s = len(self.record) / self.record.rate_hz
+        if not 0.0 <= self.start_s < length_s:
+            raise UsageError(f"start {self.start_s:g} s: {self.record.name} has 0 to {length_s:g} s")
+
+    @property
+    def source(self) -> str:
+        """What the status says is replayed."""
+        return self.record.name[-_MAX_SOURCE_LENGTH:]
+
+    def status(self, *, online: bool) -> StatusMessage:
+        """Return the strap's status; with ``online`` false it is the last will too."""
+        return StatusMessage(
+            version=WIRE_VERSION, strap=self.strap, online=online, boot=self.boot, source=self.source
+        )
+
+    def packets(self, *, start_at: float) -> Iterator[ScheduledPacket]:
+        """Yield the strap's packets in order, for ever if it loops.
+
+        Parameters
+        ----------
+        start_at : float
+            Unix time, in seconds, at which sample 0 is taken. A packet's ``sent_at`` is this plus its ``due_s``:
+            what the schedule says, however late somebody publishes it.
+        """
+        record = self.record
+        length, rate_hz = len(record), record.rate_hz
+        start = int(self.start_s * rate_hz)
+        cuts = _cuts(record)
+        first = grid = 0
+        for sequence in count():
+            # The first grid line after this sample; lines lie at multiples of packet_s, rounded to samples.
+            while (line := round((grid + 1) * self.packet_s * rate_hz)) <= first:
+                grid += 1
+            begin = (start + first) % length
+            cut = int(cuts[np.searchsorted(cuts, begin, side="right")])
+            end = min(line, first + cut - begin)
+            due_s = end / rate_hz / self.speed
+            yield ScheduledPacket(
+                due_s,
+                self._packet(sequence, first, begin, end - first, start_at + due_s),
+                self._truth(first, begin, end - first),
+            )
+            first = end
+            if not self.loop and start + first >= length:
+                return
+
+    def _packet(self, sequence: int, first: int, begin: int, samples: int, sent_at: float) -> SamplePacket:
+        record = self.record
+        return SamplePacket(
+            version=WIRE_VERSION,
+            strap=self.strap,
+            boot=self.boot,
+            sequence=sequence,
+            first_sample=first,
+            rate_hz=record.rate_hz,
+            microvolts_per_count=record.microvolts_per_count,
+            lead=record.lead[:_MAX_LEAD_LENGTH],
+            lead_off=not np.isfinite(record.millivolts[begin]),
+            sent_at=sent_at,
+            samples=record.counts[begin : begin + samples].astype("<i2").tobytes(),
+        )
+
+    def _truth(self, first: int, begin: int, samples: int) -> TruthMessage | None:
+        if self.record.truth is None:
+            return None
+        here = self.record.truth.between(begin, begin + samples)
+        return TruthMessage(
+            version=WIRE_VERSION,
+            boot=self.boot,
+            first_sample=first,
+            end_sample=first + samples,
+            r_samples=(here.r_samples - begin + first).tolist(),
+            classes=here.class_names,
+            scored=len(here.unscored) == 0,
+        )
+
+
+def _cuts(record: Record) -> IntArray:
+    """Return the samples of the record at which a packet must end, rising; the last is its length."""
+    valid = record.valid
+    changes = np.flatnonzero(valid[1:] != valid[:-1]) + 1
+    unscored = record.truth.unscored.ravel() if record.truth is not None else np.empty(0, np.int64)
+    cuts: IntArray = np.unique(np.concatenate([changes, unscored, [len(record)]]).astype(np.int64))
+    return cuts
