@@ -15,6 +15,7 @@ Cause = Literal[
     "held_in_dropout",
     "lead_off",
     "resent",
+    "unacknowledged",
     "unsent",
 ]
 
@@ -62,6 +63,7 @@ class Ledger:
     ``held_in_dropout``  went out after the dropout, in the flood
     ``lead_off``         carries no signal: the electrodes had no contact
     ``resent``           went out again after a reconnection, because the broker had not acknowledged it
+    ``unacknowledged``   went out, but the run ended without the broker's word that it arrived
     ===================  ==========================================================================================
 
     The first four are a packet's fate, so ``packets == sent + lost + lost_in_dropout + unsent``; to the broker went

@@ -1,0 +1,298 @@
+"""One strap's connection: what is due goes out in order, and what a broker did not acknowledge goes out again."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+import aiomqtt
+
+from monitor.wire import encode, topic
+from simulators.broker_address import BrokerAddress
+from simulators.lateness import Lateness
+from simulators.radio import Radio, Transmission
+from simulators.strap import Strap
+
+QOS: Final = 1
+FIRST_RETRY_S: Final = 0.25
+LONGEST_RETRY_S: Final = 8.0
+MEMORY_PACKETS: Final = 10_000
+"""What a strap keeps while it has no broker; then the oldest packets go, entered as unsent."""
+_PROBE_S = 3.0
+_GOODBYE_S = 0.5
+_IN_FLIGHT = 16
+
+
+class LinkState(Enum):
+    """How a strap's connection is."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DONE = "done"
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    transmission: Transmission
+    tried: bool = False
+    # Its due time passed while there was no connection: that is the broker's lateness, not the simulator's.
+    overtaken_by_outage: bool = False
+
+
+class StrapLink:
+    """Publishes one strap's transmissions on a connection of its own, whatever happens to the broker.
+
+    Parameters
+    ----------
+    strap : Strap
+        Whose packets.
+    radio : Radio
+        Its radio.
+    broker : BrokerAddress
+        Where to.
+    lateness : Lateness
+        Where it is entered how late each packet went out that was due while connected.
+    say : callable
+        Told in words when the connection fails.
+    """
+
+    def __init__(
+        self,
+        strap: Strap,
+        radio: Radio,
+        broker: BrokerAddress,
+        *,
+        lateness: Lateness,
+        say: Callable[[str], None],
+    ) -> None:
+        self.strap = strap
+        self.state = LinkState.CONNECTING
+        self.connected = asyncio.Event()
+        self.reconnections = 0
+        self._radio = radio
+        self._broker = broker
+        self._lateness = lateness
+        self._say = say
+        self._waiting: deque[_Message] = deque()
+        self._unacknowledged: dict[int, _Message] = {}
+        self._truths: deque[bytes] = deque()
+        self._numbers = 0
+        self._begin = 0.0
+        self._wake = asyncio.Event()
+        self._all_scheduled = False
+
+    async def run(self, *, start_at: asyncio.Future[float], until_s: float | None, drain_s: float) -> None:
+        """Connect, and publish until the record or the time is over and the broker has acknowledged everything.
+
+        Parameters
+        ----------
+        start_at : future of float
+            Unix time, in seconds, of sample 0, once it is known.
+        until_s : float, optional
+            Seconds of schedule after which nothing more is due.
+        drain_s : float
+            How long, at the end, to wait for acknowledgements; what still waits then is entered as unsent.
+        """
+        connection = asyncio.create_task(self._stay_connected())
+        schedule = asyncio.create_task(self._follow_schedule(start_at, until_s))
+        try:
+            await asyncio.wait({schedule, connection}, return_when=asyncio.FIRST_COMPLETED)
+            if connection.done():
+                # It ends by itself only with an error that no reconnection mends.
+                connection.result()
+            await schedule
+            self._all_scheduled = True
+            self._wake.set()
+            await asyncio.wait({connection}, timeout=drain_s)
+        finally:
+            for task in (schedule, connection):
+                task.cancel()
+            await asyncio.gather(schedule, connection, return_exceptions=True)
+            self._enter_unsent()
+            self.state = LinkState.DONE
+
+    async def _follow_schedule(self, starting: asyncio.Future[float], until_s: float | None) -> None:
+        start_at = await starting
+        # The schedule runs on the monotonic clock, so that a correction of the wall clock moves no packet.
+        self._begin = time.monotonic() + (start_at - time.time())
+        for transmission in self._radio.transmit(self.strap.packets(start_at=start_at)):
+            if until_s is not None and transmission.at_s > until_s:
+                return
+            delay_s = self._begin + transmission.at_s - time.monotonic()
+            # Without a pause now and then a strap that is behind would starve the others.
+            await asyncio.sleep(max(delay_s, 0.0))
+            if len(self._waiting) >= MEMORY_PACKETS:
+                self._forget(self._waiting.popleft())
+            connected = self.state is LinkState.CONNECTED
+            self._waiting.append(_Message(transmission, overtaken_by_outage=not connected))
+            self._wake.set()
+
+    async def _stay_connected(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while not (self._all_scheduled and self._is_drained()):
+            try:
+                await self._probe()
+                async with self._client() as client:
+                    self.state = LinkState.CONNECTED
+                    self.connected.set()
+                    retry_s = FIRST_RETRY_S
+                    await self._serve(client)
+                    return
+            except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+                self.state = LinkState.CONNECTING
+                for message in self._waiting:
+                    message.overtaken_by_outage = True
+                self._say(f"broker {self._broker}: {_reason(error)}; trying again in {retry_s:g} s")
+            await asyncio.sleep(retry_s)
+            self.reconnections += 1
+            retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+
+    async def _probe(self) -> None:
+        # The MQTT client connects in a thread that cannot be cancelled, so a host that swallows packets would hold up
+        # Ctrl-C; this can be cancelled, and finds out first.
+        async with asyncio.timeout(_PROBE_S):
+            _, writer = await asyncio.open_connection(self._broker.host, self._broker.port)
+            writer.close()
+
+    def _client(self) -> aiomqtt.Client:
+        strap = self.strap
+        client = aiomqtt.Client(
+            self._broker.host,
+            self._broker.port,
+            username=self._broker.username,
+            password=self._broker.password,
+            identifier=f"{strap.team}.{strap.athlete}.{strap.strap}.{strap.boot}",
+            will=aiomqtt.Will(
+                topic(strap.team, strap.athlete, "status"),
+                encode(strap.status(online=False)),
+                qos=QOS,
+                retain=True,
+            ),
+            tls_context=ssl.create_default_context() if self._broker.tls else None,
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            max_inflight_messages=2 * _IN_FLIGHT,
+            keepalive=15,
+            timeout=5,
+        )
+        # Publishing several at a time is meant, not a leak the client should warn of.
+        client.pending_calls_threshold = 4 * _IN_FLIGHT
+        return client
+
+    async def _serve(self, client: aiomqtt.Client) -> None:
+        """Publish on one connection until all is done; raises MqttError when the connection ends."""
+        status = topic(self.strap.team, self.strap.athlete, "status")
+        try:
+            await client.publish(status, encode(self.strap.status(online=True)), qos=QOS, retain=True)
+            watch = asyncio.create_task(_until_disconnected(client))
+            publish = asyncio.create_task(self._publish_all(client))
+            try:
+                done, _ = await asyncio.wait({watch, publish}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (watch, publish):
+                    task.cancel()
+                await asyncio.gather(watch, publish, return_exceptions=True)
+        except asyncio.CancelledError:
+            await self._say_goodbye(client, status)
+            raise
+        await self._say_goodbye(client, status)
+
+    async def _say_goodbye(self, client: aiomqtt.Client, status: str) -> None:
+        # Where even this fails, the will has said it.
+        client.timeout = _GOODBYE_S
+        with contextlib.suppress(aiomqtt.MqttError):
+            await client.publish(status, encode(self.strap.status(online=False)), qos=QOS, retain=True)
+
+    async def _publish_all(self, client: aiomqtt.Client) -> None:
+        samples = topic(self.strap.team, self.strap.athlete, "samples")
+        truth = topic(self.strap.team, self.strap.athlete, "truth")
+        in_flight: set[asyncio.Task[None]] = set()
+        # Before anything new, in their order, what an earlier connection left unacknowledged.
+        self._waiting.extendleft(reversed(self._unacknowledged.values()))
+        self._unacknowledged.clear()
+        try:
+            while True:
+                while self._waiting and len(in_flight) < _IN_FLIGHT:
+                    in_flight.add(self._start_message(client, samples, self._waiting.popleft()))
+                if not self._waiting and self._truths and len(in_flight) < _IN_FLIGHT:
+                    in_flight.add(asyncio.create_task(self._publish_truth(client, truth)))
+                    continue
+                if self._all_scheduled and self._is_drained() and not in_flight:
+                    return
+                self._wake.clear()
+                woken = asyncio.create_task(self._wake.wait())
+                try:
+                    done, _ = await asyncio.wait({woken, *in_flight}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    woken.cancel()
+                in_flight -= done
+                for task in done - {woken}:
+                    task.result()
+        finally:
+            for task in in_flight:
+                task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+
+    def _start_message(self, client: aiomqtt.Client, to: str, message: _Message) -> asyncio.Task[None]:
+        self._numbers += 1
+        self._unacknowledged[self._numbers] = message
+        return asyncio.create_task(self._publish(client, to, message, self._numbers))
+
+    async def _publish(self, client: aiomqtt.Client, to: str, message: _Message, number: int) -> None:
+        transmission = message.transmission
+        scheduled = transmission.scheduled
+        at_s = time.monotonic() - self._begin
+        if message.tried:
+            self._radio.note("resent", scheduled, at_s)
+        else:
+            message.tried = True
+            self._radio.note("duplicated" if transmission.duplicate else "sent", scheduled, at_s)
+            if scheduled.truth is not None and not transmission.duplicate:
+                self._truths.append(encode(scheduled.truth))
+            if not message.overtaken_by_outage:
+                self._lateness.add(at_s - transmission.at_s)
+        await client.publish(to, encode(scheduled.packet), qos=QOS)
+        del self._unacknowledged[number]
+
+    async def _publish_truth(self, client: aiomqtt.Client, to: str) -> None:
+        if not self._truths:
+            return
+        payload = self._truths.popleft()
+        try:
+            await client.publish(to, payload, qos=QOS)
+        except (aiomqtt.MqttError, asyncio.CancelledError):
+            self._truths.appendleft(payload)
+            raise
+
+    def _is_drained(self) -> bool:
+        return not (self._waiting or self._unacknowledged or self._truths)
+
+    def _forget(self, message: _Message) -> None:
+        if not message.tried and not message.transmission.duplicate:
+            self._radio.note("unsent", message.transmission.scheduled, time.monotonic() - self._begin)
+
+    def _enter_unsent(self) -> None:
+        for message in self._waiting:
+            self._forget(message)
+        for message in (*self._waiting, *self._unacknowledged.values()):
+            if message.tried:
+                scheduled = message.transmission.scheduled
+                self._radio.note("unacknowledged", scheduled, time.monotonic() - self._begin)
+
+
+async def _until_disconnected(client: aiomqtt.Client) -> None:
+    async for _ in client.messages:
+        pass
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return " ".join(str(error).split()) or type(error).__name__
