@@ -303,7 +303,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     team: str
     athlete: str
     boot: int
-    kind: str
+    kind: RhythmKind | TechnicalKind
     episode: int
     transition: AlarmTransition
     priority: Priority
