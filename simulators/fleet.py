@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from monitor.errors import UsageError
-from simulators.broker_address import BrokerAddress
+from monitor.sources.address import MqttAddress
 from simulators.lateness import Lateness
 from simulators.ledger import Ledger
 from simulators.radio import Radio, RadioSettings
 from simulators.strap import Strap
 from simulators.strap_link import LinkState, StrapLink
-
-__all__ = ["BrokerAddress", "Fleet", "FleetReport", "LatenessReport", "run_fleet"]
 
 # Straps that nobody can reach are said so once for all of them, and not again for a while.
 _SAY_EVERY_S = 2.0
@@ -83,7 +81,7 @@ class Fleet:
     ----------
     straps : sequence of Strap
         No two may be of the same team and athlete.
-    broker : BrokerAddress
+    broker : MqttAddress
         Where to.
     radio : RadioSettings, optional
         How bad every strap's radio is.
@@ -104,7 +102,7 @@ class Fleet:
         self,
         straps: Sequence[Strap],
         *,
-        broker: BrokerAddress,
+        broker: MqttAddress,
         radio: RadioSettings | None = None,
         ledger: Ledger | None = None,
         seed: int = 0,
@@ -127,7 +125,8 @@ class Fleet:
                 Radio(
                     radio or RadioSettings(),
                     seed=seed,
-                    athlete=f"{strap.team}/{strap.athlete}",
+                    team=strap.team,
+                    athlete=strap.athlete,
                     ledger=self.ledger,
                 ),
                 broker,
@@ -203,7 +202,7 @@ class Fleet:
 async def run_fleet(
     straps: Sequence[Strap],
     *,
-    broker: BrokerAddress,
+    broker: MqttAddress,
     radio: RadioSettings | None = None,
     ledger: Ledger | None = None,
     until_s: float | None = None,

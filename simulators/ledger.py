@@ -28,7 +28,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    athlete, strap : str
+    team, athlete, strap : str
         Whose packet.
     boot, sequence, first_sample, samples : int
         Which packet.
@@ -38,6 +38,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
         Seconds of the strap's schedule at which the packet was due, and at which this happened.
     """
 
+    team: str
     athlete: str
     strap: str
     boot: int

@@ -108,15 +108,18 @@ class Radio:
         How bad it is.
     seed : int
         Of the whole fleet.
-    athlete : str
+    team, athlete : str
         Whose strap; parts the straps' random numbers.
     ledger : Ledger
         Where losses and trouble are entered. That a transmission went out is for its sender to enter.
     """
 
-    def __init__(self, settings: RadioSettings, *, seed: int, athlete: str, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: RadioSettings, *, seed: int, team: str, athlete: str, ledger: Ledger
+    ) -> None:
         self._settings = settings
-        self._random = np.random.default_rng([seed, crc32(athlete.encode())])
+        self._random = np.random.default_rng([seed, crc32(f"{team}/{athlete}".encode())])
+        self._team = team
         self._athlete = athlete
         self._ledger = ledger
 
@@ -142,7 +145,7 @@ class Radio:
 
     def note(self, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> None:
         """Enter in the ledger what happened to a packet."""
-        self._ledger.note(_entry(self._athlete, cause, scheduled, at_s))
+        self._ledger.note(_entry(self._team, self._athlete, cause, scheduled, at_s))
 
     def _trouble(self, scheduled: ScheduledPacket) -> list[Transmission]:
         settings, due_s = self._settings, scheduled.due_s
@@ -192,9 +195,10 @@ def _without_contact(scheduled: ScheduledPacket) -> ScheduledPacket:
     return ScheduledPacket(scheduled.due_s, packet, truth)
 
 
-def _entry(athlete: str, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> LedgerEntry:
+def _entry(team: str, athlete: str, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> LedgerEntry:
     packet = scheduled.packet
     return LedgerEntry(
+        team=team,
         athlete=athlete,
         strap=packet.strap,
         boot=packet.boot,

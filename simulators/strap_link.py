@@ -9,19 +9,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import takewhile
 from typing import Final
 
 import aiomqtt
 
+from monitor.backoff import Backoff
+from monitor.sources.address import MqttAddress
 from monitor.wire import encode, topic
-from simulators.broker_address import BrokerAddress
 from simulators.lateness import Lateness
 from simulators.radio import Radio, Transmission
 from simulators.strap import Strap
 
 QOS: Final = 1
-FIRST_RETRY_S: Final = 0.25
-LONGEST_RETRY_S: Final = 8.0
 MEMORY_PACKETS: Final = 10_000
 """What a strap keeps while it has no broker; then the oldest packets go, entered as unsent."""
 _PROBE_S = 3.0
@@ -54,7 +54,7 @@ class StrapLink:
         Whose packets.
     radio : Radio
         Its radio.
-    broker : BrokerAddress
+    broker : MqttAddress
         Where to.
     lateness : Lateness
         Where it is entered how late each packet went out that was due while connected.
@@ -66,7 +66,7 @@ class StrapLink:
         self,
         strap: Strap,
         radio: Radio,
-        broker: BrokerAddress,
+        broker: MqttAddress,
         *,
         lateness: Lateness,
         say: Callable[[str], None],
@@ -121,9 +121,10 @@ class StrapLink:
         start_at = await starting
         # The schedule runs on the monotonic clock, so that a correction of the wall clock moves no packet.
         self._begin = time.monotonic() + (start_at - time.time())
-        for transmission in self._radio.transmit(self.strap.packets(start_at=start_at)):
-            if until_s is not None and transmission.at_s > until_s:
-                return
+        packets = self.strap.packets(start_at=start_at)
+        if until_s is not None:
+            packets = takewhile(lambda scheduled: scheduled.due_s <= until_s, packets)
+        for transmission in self._radio.transmit(packets):
             delay_s = self._begin + transmission.at_s - time.monotonic()
             # Without a pause now and then a strap that is behind would starve the others.
             await asyncio.sleep(max(delay_s, 0.0))
@@ -134,24 +135,24 @@ class StrapLink:
             self._wake.set()
 
     async def _stay_connected(self) -> None:
-        retry_s = FIRST_RETRY_S
+        backoff = Backoff()
         while not (self._all_scheduled and self._is_drained()):
             try:
                 await self._probe()
                 async with self._client() as client:
                     self.state = LinkState.CONNECTED
                     self.connected.set()
-                    retry_s = FIRST_RETRY_S
+                    backoff.succeeded()
                     await self._serve(client)
                     return
             except (aiomqtt.MqttError, OSError, TimeoutError) as error:
                 self.state = LinkState.CONNECTING
                 for message in self._waiting:
                     message.overtaken_by_outage = True
-                self._say(f"broker {self._broker}: {_reason(error)}; trying again in {retry_s:g} s")
+                retry_s = backoff.next_wait_s()
+                self._say(f"broker {self._broker}: {_reason(error)}; trying again in {retry_s:.1f} s")
             await asyncio.sleep(retry_s)
             self.reconnections += 1
-            retry_s = min(2 * retry_s, LONGEST_RETRY_S)
 
     async def _probe(self) -> None:
         # The MQTT client connects in a thread that cannot be cancelled, so a host that swallows packets would hold up
