@@ -180,6 +180,11 @@ class RhythmBank:
             return float("nan")
         return 60.0 / float(self._state["rr"][row, :count].mean())
 
+    def recent_beats(self, row: int) -> list[tuple[int, int, float]]:
+        """Return the last beats of one row as (R peak, index in `LABELS`, probability of that label)."""
+        recent = self._state["evidence"][row]
+        return [(int(r), int(label), float(p)) for r, label, p, _ in recent[~np.isnan(recent[:, 0])]]
+
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` rows."""
         self._state.grow(capacity)
@@ -203,7 +208,8 @@ class RhythmBank:
     def _clock(self, row: int, until: int, events: list[RhythmEvent]) -> None:
         """Let the clock reach `until`: whatever falls due before it happens now."""
         deadline = self._state["deadline"][row]
-        for which, kind in enumerate(_WITHOUT_BEATS):
+        for which in np.argsort(deadline, kind="stable").tolist():
+            kind = _WITHOUT_BEATS[which]
             if deadline[which] < until:
                 known = int(deadline[which])
                 last_r = int(self._state["last_r"][row])
@@ -215,6 +221,9 @@ class RhythmBank:
     def _peak(self, row: int, r: int, known: int, quality: float, events: list[RhythmEvent]) -> None:
         state = self._state
         last_r = int(state["last_r"][row])
+        longest = np.round(state["limits"][row, 2:4] * self._rate_hz).astype(np.int64)
+        if last_r >= 0:
+            self._find_pauses(row, last_r, r, known, longest, events)
         self._end_pauses(row, r, known, events)
         if last_r >= 0 and r > last_r:
             count = int(state["rr_count"][row])
@@ -223,8 +232,18 @@ class RhythmBank:
             if count + 1 >= RATE_BEATS and quality >= TRUSTED_QUALITY:
                 self._rate(row, r, known, events)
         state["last_r"][row] = r
-        limits = state["limits"][row]
-        state["deadline"][row] = r + self._margin + np.round(limits[2:4] * self._rate_hz).astype(np.int64)
+        # A peak that was recovered late leaves nothing to fall due before the sample at which it became known.
+        state["deadline"][row] = np.maximum(r + self._margin + longest, known)
+
+    def _find_pauses(
+        self, row: int, last_r: int, r: int, known: int, longest: IntArray, events: list[RhythmEvent]
+    ) -> None:
+        """Announce an interval that was too long, though its second peak became known before the deadline."""
+        paused = self._state["paused"][row]
+        for which in np.argsort(longest, kind="stable").tolist():
+            if paused[which] < 0 and r - last_r >= longest[which]:
+                paused[which] = last_r
+                events.append(self._event(row, _WITHOUT_BEATS[which], "onset", last_r, known, float("nan")))
 
     def _end_pauses(self, row: int, at: int, known: int, events: list[RhythmEvent]) -> None:
         paused = self._state["paused"][row]

@@ -1,0 +1,532 @@
+"""The watch: every athlete of every team, from packets to beats, states and alarms. No I/O, no clock of its own.
+
+Each tick takes what every strap has waiting, groups the rows of equal length, runs each group as one block, names
+all new beats with one call of the classifier, reads the rhythms and moves the alarms on.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from monitor.alarms import AlarmMachine
+from monitor.assembly import Piece, ReorderLimits, StrapAssembly
+from monitor.athlete import Athlete
+from monitor.classifier import BeatClassifier, classify
+from monitor.contract import (
+    LABELS,
+    Alarm,
+    Beats,
+    Block,
+    EpisodeTransition,
+    FloatArray,
+    IntArray,
+    Peaks,
+    RhythmEvent,
+    RowState,
+    Strip,
+)
+from monitor.errors import PacketError
+from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
+from monitor.live_state import AthleteState, BeatEntry, WaveMessage
+from monitor.rhythm import AthleteLimits
+from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
+
+MAX_ATHLETES: Final = 5000
+MAX_RATES: Final = 16
+"""Banks there can be: more sampling rates than this are no straps but somebody probing."""
+SILENT_AFTER_S: Final = 5.0
+FORGET_AFTER_S: Final = 600.0
+STATE_EVERY_S: Final = 0.5
+STRIP_BEFORE_S: Final = 8.0
+STRIP_AFTER_S: Final = 5.0
+
+Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class WatchOutput:
+    """What a tick brought.
+
+    Attributes
+    ----------
+    beats : list of (team, athlete, BeatEntry)
+        New beats.
+    states : list of AthleteState
+        States that are due to be told.
+    waves : list of (team, athlete, WaveMessage)
+        New signal of athletes somebody looks at.
+    alarms : list of Alarm
+        Transitions, in order.
+    """
+
+    beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
+    states: list[AthleteState] = field(default_factory=list)
+    waves: list[tuple[str, str, WaveMessage]] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class WatchCounters:
+    """Totals since the watch began."""
+
+    packets: int = 0
+    samples: int = 0
+    beats: int = 0
+    alarms: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """A group of rows that moved on together."""
+
+    line: Line
+    rows: IntArray
+    output: LineOutput
+    first_sample: IntArray
+
+
+class Watch:
+    """Watches athletes.
+
+    Parameters
+    ----------
+    classifier : BeatClassifier or None
+        Names the beats.
+    config : LineConfig
+        What decides, apart from the classifier.
+    limits_of : callable
+        Returns the limits of an athlete, given team and athlete.
+    reorder : ReorderLimits
+        How long packets wait for those before them.
+    settings_hash : str
+        Told with every alarm.
+    """
+
+    def __init__(
+        self,
+        *,
+        classifier: BeatClassifier | None,
+        config: LineConfig | None = None,
+        limits_of: Callable[[str, str], AthleteLimits] | None = None,
+        reorder: ReorderLimits | None = None,
+        settings_hash: str = "",
+    ) -> None:
+        self._classifier = classifier
+        self._config = config or LineConfig()
+        self._limits_of = limits_of or (lambda _team, _athlete: self._config.limits)
+        self._reorder = reorder or ReorderLimits()
+        self._trained_on = classifier.training_records if classifier is not None else frozenset()
+        self._lines: dict[float, Line] = {}
+        self._owners: dict[tuple[float, int], Athlete] = {}
+        self._athletes: dict[Key, Athlete] = {}
+        self._sources: dict[Key, str] = {}
+        self._machine = AlarmMachine(
+            model=classifier.name if classifier is not None else "", settings_hash=settings_hash
+        )
+        self.counters = WatchCounters()
+
+    @property
+    def athletes(self) -> int:
+        """How many athletes are watched."""
+        return len(self._athletes)
+
+    def lost_packets(self) -> int:
+        """Return how many packets never came, over all athletes."""
+        return sum(athlete.assembly.counters.lost for athlete in self._athletes.values())
+
+    def receive(self, topic: Topic, payload: bytes, now: float) -> None:
+        """Take what arrived on a topic; what cannot be used is counted and dropped.
+
+        Parameters
+        ----------
+        topic : Topic
+            Where it arrived.
+        payload : bytes
+            Untrusted.
+        now : float
+            Unix time, in seconds, on a clock that only moves forward.
+        """
+        try:
+            if topic.channel == "samples":
+                self._samples(topic, decode_samples(payload), now)
+            elif topic.channel == "status":
+                self._status(topic, payload, now)
+        except PacketError as error:
+            self.counters.refused[error.reason] = self.counters.refused.get(error.reason, 0) + 1
+            athlete = self._athletes.get((topic.team, topic.athlete))
+            if athlete is not None:
+                athlete.refused += 1
+
+    def acknowledge(self, alarm: Alarm, now: float) -> None:
+        """Take an acknowledgement that somebody stored: the alarm is shown as seen from now on."""
+        self._machine.acknowledge(alarm.team, alarm.athlete, alarm.identity, alarm.by, now)
+        athlete = self._athletes.get((alarm.team, alarm.athlete))
+        if athlete is not None:
+            athlete.changed = True
+
+    def tick(self, now: float, watched: Iterable[Key] = ()) -> WatchOutput:
+        """Move everything on that has something waiting.
+
+        Parameters
+        ----------
+        now : float
+            Unix time, in seconds, on a clock that only moves forward.
+        watched : iterable of (team, athlete)
+            Whose waveforms somebody looks at.
+        """
+        output = WatchOutput()
+        looked_at = frozenset(watched)
+        waiting = []
+        for athlete in list(self._athletes.values()):
+            if athlete.assembly.waiting:
+                athlete.pieces.extend(athlete.assembly.tick(now))
+            if athlete.pieces:
+                waiting.append(athlete)
+        while waiting:
+            self._round(waiting, now, looked_at, output)
+            waiting = [athlete for athlete in waiting if athlete.pieces]
+        for athlete in list(self._athletes.values()):
+            self._mind_silence(athlete, now, output)
+        self._machine.tick(now)
+        for athlete in self._athletes.values():
+            if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
+                athlete.changed = False
+                athlete.told_at = now
+                output.states.append(self._state(athlete, now))
+        self.counters.beats += len(output.beats)
+        self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
+        return output
+
+    def export_athlete(self, team: str, name: str) -> dict[str, RowState]:
+        """Return all state of one athlete, stage by stage, as plain arrays.
+
+        Raises
+        ------
+        KeyError
+            If the athlete is not watched, or no sample has come yet.
+        """
+        athlete = self._athletes[team, name]
+        if athlete.line is None:
+            raise KeyError((team, name))
+        rate = {
+            "version": np.array(1),
+            "rate_hz": np.array(athlete.line.rate_hz),
+            "boot": np.array(athlete.boot),
+        }
+        return {
+            "watch": rate,
+            "assembly": athlete.assembly.export_row(),
+            "alarms": self._machine.export_athlete(team, name),
+            **athlete.line.export_row(athlete.row),
+        }
+
+    def import_athlete(self, team: str, name: str, state: dict[str, RowState], now: float) -> None:
+        """Take over an athlete that `export_athlete` gave: beats and alarms go on as if nothing had happened.
+
+        Raises
+        ------
+        ValueError
+            If a stage is missing or has another version.
+        """
+        stages = dict(state)
+        rate = stages.pop("watch")
+        athlete = self._athlete(team, name, now)
+        assembly_state = stages.pop("assembly")
+        alarm_state = stages.pop("alarms")
+        self._claim(athlete, float(rate["rate_hz"]), int(rate["boot"]), 0)
+        assert athlete.line is not None  # noqa: S101 - _claim has just given one
+        athlete.line.import_row(athlete.row, stages)
+        athlete.assembly.import_row(assembly_state)
+        self._machine.import_athlete(team, name, alarm_state)
+
+    def _samples(self, topic: Topic, packet: SamplePacket, now: float) -> None:
+        athlete = self._athletes.get((topic.team, topic.athlete))
+        if athlete is None:
+            if packet.rate_hz not in self._lines and len(self._lines) >= MAX_RATES:
+                raise PacketError("range", f"more than {MAX_RATES} different sampling rates")
+            athlete = self._athlete(topic.team, topic.athlete, now)
+        self.counters.packets += 1
+        athlete.last_packet_at = now
+        athlete.pieces.extend(athlete.assembly.push(packet, now))
+
+    def _athlete(self, team: str, name: str, now: float) -> Athlete:
+        if len(self._athletes) >= MAX_ATHLETES:
+            raise PacketError("range", f"more than {MAX_ATHLETES} athletes")
+        athlete = Athlete(team, name, StrapAssembly(self._reorder), last_packet_at=now)
+        athlete.source = self._sources.get((team, name), "")
+        self._athletes[team, name] = athlete
+        return athlete
+
+    def _status(self, topic: Topic, payload: bytes, now: float) -> None:
+        status = decode_status(payload)
+        key = (topic.team, topic.athlete)
+        if len(self._sources) < MAX_ATHLETES or key in self._sources:
+            self._sources[key] = status.source or ""
+        athlete = self._athletes.get(key)
+        if athlete is None:
+            return
+        athlete.source = status.source or ""
+        athlete.online = status.online
+        athlete.changed = True
+        if status.online:
+            athlete.last_packet_at = max(athlete.last_packet_at, now)
+
+    def _round(
+        self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: WatchOutput
+    ) -> None:
+        """Move each waiting athlete on by one stretch."""
+        moved: list[_Moved] = []
+        groups: dict[tuple[float, int], list[tuple[Athlete, int, list[Piece]]]] = {}
+        for athlete in waiting:
+            piece = athlete.pieces[0]
+            if (
+                athlete.line is None
+                or piece.boot != athlete.boot
+                or athlete.assembly.rate_hz != athlete.line.rate_hz
+            ):
+                self._change_boot(athlete, piece, now, output)
+            line = athlete.line
+            if line is None:
+                continue
+            if piece.lead_off or piece.first_sample > athlete.end_sample:
+                moved.append(self._skip(athlete, line, piece))
+            if not piece.lead_off:
+                pieces = _contiguous(athlete, int(MAX_BLOCK_S * line.rate_hz))
+                length = sum(len(part.millivolts) for part in pieces)
+                groups.setdefault((line.rate_hz, length), []).append((athlete, piece.first_sample, pieces))
+        for (rate_hz, length), members in groups.items():
+            line = self._lines[rate_hz]
+            rows = np.array([athlete.row for athlete, _, _ in members])
+            first = np.array([first_sample for _, first_sample, _ in members])
+            samples = np.stack([np.concatenate([p.millivolts for p in pieces]) for _, _, pieces in members])
+            block = Block(rows, first, samples, np.ones(samples.shape, np.bool_))
+            moved.append(_Moved(line, rows, line.sense(block), first))
+            self.counters.samples += length * len(members)
+        self._name_beats(moved, now, watched, output)
+
+    def _skip(self, athlete: Athlete, line: Line, piece: Piece) -> _Moved:
+        """Move one athlete past a stretch in which nothing could be seen."""
+        row, first = np.array([athlete.row]), np.array([piece.first_sample])
+        output = line.restart(row, first) if piece.first_sample > athlete.end_sample else None
+        if piece.lead_off:
+            athlete.pieces.popleft()
+            athlete.scheduled(piece)
+            off = line.restart(row, np.array([piece.end_sample]), lead_off=True)
+            if output is not None:
+                off = LineOutput(output.peaks, output.beats, output.events + off.events, off.filtered)
+            output = off
+        assert output is not None  # noqa: S101 - the caller saw a gap or a lead that is off
+        return _Moved(line, row, output, first)
+
+    def _name_beats(
+        self, moved: list[_Moved], now: float, watched: frozenset[Key], output: WatchOutput
+    ) -> None:
+        """Classify all new beats in one call, then read rhythms and tell what there is to tell."""
+        beats = classify(self._classifier, Beats.join([group.output.beats for group in moved]))
+        begin = 0
+        for group in moved:
+            named = beats.take(slice(begin, begin + len(group.output.beats)))
+            begin += len(named)
+            ends = group.line.history.end[group.rows]
+            events = group.output.events + group.line.conclude(group.rows, ends, group.output.peaks, named)
+            self._tell_beats(group, named, output)
+            for event in events:
+                self._tell_event(self._owners[group.line.rate_hz, event.row], event, now, output)
+            for position, row in enumerate(group.rows.tolist()):
+                athlete = self._owners[group.line.rate_hz, row]
+                for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
+                    output.alarms.append(self._with_strip(athlete, alarm))
+                if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
+                    output.waves.append(_wave(athlete, group, named, position))
+
+    def _tell_beats(self, group: _Moved, beats: Beats, output: WatchOutput) -> None:
+        for index, row in enumerate(beats.rows.tolist()):
+            athlete = self._owners[group.line.rate_hz, row]
+            label = LABELS[int(beats.label[index])]
+            known = int(beats.known_sample[index])
+            rr_s = float(beats.rr_s[index])
+            probabilities = tuple(beats.probabilities[index].tolist()) if beats.complete[index] else ()
+            athlete.recent.append(label)
+            athlete.counts[label] += 1
+            output.beats.append(
+                (
+                    athlete.team,
+                    athlete.name,
+                    BeatEntry(
+                        boot=athlete.boot,
+                        r_sample=int(beats.r_sample[index]),
+                        known_sample=known,
+                        label=label,
+                        probabilities=probabilities,
+                        quality=float(beats.quality[index]),
+                        rr_s=None if np.isnan(rr_s) else rr_s,
+                        due_at=athlete.due_at(known),
+                    ),
+                )
+            )
+
+    def _tell_event(self, athlete: Athlete, event: RhythmEvent, now: float, output: WatchOutput) -> None:
+        for alarm in self._machine.event(athlete.whose(), event, now):
+            output.alarms.append(self._with_strip(athlete, alarm))
+            athlete.changed = True
+
+    def _with_strip(self, athlete: Athlete, alarm: Alarm) -> Alarm:
+        line = athlete.line
+        if alarm.technical or line is None or alarm.boot != athlete.boot or alarm.transition == "cleared":
+            return alarm
+        first, samples = line.history.stretch(
+            athlete.row,
+            alarm.episode - int(STRIP_BEFORE_S * line.rate_hz),
+            alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz),
+        )
+        evidence = line.rhythm.recent_beats(athlete.row)
+        strip = Strip(
+            first_sample=first,
+            rate_hz=line.rate_hz,
+            microvolts=_microvolts(samples),
+            beats=[(r, LABELS[label], p) for r, label, p in evidence if r >= first],
+        )
+        return msgspec.structs.replace(alarm, strip=strip)
+
+    def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: WatchOutput) -> None:
+        """Begin a row for a strap that is new, or has started again."""
+        if athlete.line is not None:
+            ended = athlete.line.finish(np.array([athlete.row]))
+            moved = _Moved(athlete.line, np.array([athlete.row]), ended, np.array([athlete.end_sample]))
+            self._name_beats([moved], now, frozenset(), output)
+            output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
+        self._claim(athlete, athlete.assembly.rate_hz, piece.boot, piece.first_sample)
+
+    def _claim(self, athlete: Athlete, rate_hz: float, boot: int, first_sample: int) -> None:
+        self._release(athlete)
+        line = self._lines.get(rate_hz)
+        if line is None:
+            if len(self._lines) >= MAX_RATES:
+                # The strap changed its rate to one more than there can be: its samples cannot be watched.
+                athlete.pieces.clear()
+                self.counters.refused["range"] = self.counters.refused.get("range", 0) + 1
+                return
+            line = Line(rate_hz=rate_hz, config=self._config, classifier=self._classifier)
+            self._lines[rate_hz] = line
+        athlete.line = line
+        athlete.row = line.claim(first_sample, self._limits_of(athlete.team, athlete.name))
+        athlete.boot = boot
+        athlete.schedule.clear()
+        athlete.silent_since = None
+        self._owners[rate_hz, athlete.row] = athlete
+
+    def _release(self, athlete: Athlete) -> None:
+        if athlete.line is not None:
+            del self._owners[athlete.line.rate_hz, athlete.row]
+            athlete.line.release(athlete.row)
+            athlete.line = None
+
+    def _mind_silence(self, athlete: Athlete, now: float, output: WatchOutput) -> None:
+        silent_for = now - athlete.last_packet_at
+        silent = silent_for >= SILENT_AFTER_S or not athlete.online
+        end = athlete.end_sample
+        if silent and athlete.silent_since is None and athlete.line is not None:
+            athlete.silent_since = end
+            self._tell_event(athlete, _silence(athlete.row, end, "onset", silent_for), now, output)
+        elif not silent and athlete.silent_since is not None:
+            self._tell_event(
+                athlete, _silence(athlete.row, athlete.silent_since, "end", silent_for), now, output
+            )
+            athlete.silent_since = None
+        if silent_for >= FORGET_AFTER_S:
+            output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
+            self._release(athlete)
+            del self._athletes[athlete.team, athlete.name]
+
+    def _state(self, athlete: Athlete, now: float) -> AthleteState:
+        line = athlete.line
+        assert line is not None  # noqa: S101 - states are told of athletes with samples only
+        quality, category, coverage = line.quality_of(athlete.row)
+        rate_bpm = line.rhythm.rate_bpm(athlete.row)
+        counters = athlete.assembly.counters
+        return AthleteState(
+            team=athlete.team,
+            athlete=athlete.name,
+            strap=athlete.assembly.strap,
+            online=athlete.online,
+            updated_at=now,
+            last_packet_at=athlete.last_packet_at,
+            boot=athlete.boot,
+            last_sample=athlete.end_sample - 1,
+            rate_hz=line.rate_hz,
+            lead=athlete.assembly.lead,
+            source=athlete.source,
+            trained_on=athlete.source in self._trained_on,
+            rate_bpm=None if np.isnan(rate_bpm) else rate_bpm,
+            quality=quality,
+            quality_category=category,
+            coverage=coverage,
+            recent_labels=list(athlete.recent),
+            counts=dict(athlete.counts),
+            packets_received=counters.received,
+            packets_lost=counters.lost,
+            packets_duplicate=counters.duplicate,
+            packets_refused=athlete.refused,
+            alarms=self._machine.active(athlete.team, athlete.name),
+        )
+
+
+def _contiguous(athlete: Athlete, most: int) -> list[Piece]:
+    """Take from an athlete's pieces those that follow one another, up to `most` samples."""
+    taken: list[Piece] = []
+    room = most
+    while athlete.pieces and room > 0:
+        piece = athlete.pieces[0]
+        if piece.lead_off or piece.boot != athlete.boot:
+            break
+        if taken and piece.first_sample != taken[-1].end_sample:
+            break
+        if len(piece.millivolts) > room:
+            cut = piece.first_sample + room
+            athlete.pieces[0] = replace(piece, first_sample=cut, millivolts=piece.millivolts[room:])
+            piece = replace(piece, end_sample=cut, millivolts=piece.millivolts[:room])
+        else:
+            athlete.pieces.popleft()
+        taken.append(piece)
+        athlete.scheduled(piece)
+        room -= len(piece.millivolts)
+    return taken
+
+
+def _microvolts(samples: FloatArray) -> bytes:
+    limit = np.iinfo(np.int16).max
+    return np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2").tobytes()
+
+
+def _wave(athlete: Athlete, group: _Moved, beats: Beats, position: int) -> WaveMessage:
+    row = group.rows[position]
+    peaks: Peaks = group.output.peaks
+    own = beats.take(np.flatnonzero(beats.rows == row))
+    return WaveMessage(
+        boot=athlete.boot,
+        first_sample=int(group.first_sample[position]),
+        rate_hz=group.line.rate_hz,
+        microvolts=_microvolts(group.output.filtered[position]),
+        peaks=peaks.r_sample[peaks.rows == row].tolist(),
+        beats=[
+            (r, LABELS[label]) for r, label in zip(own.r_sample.tolist(), own.label.tolist(), strict=True)
+        ],
+    )
+
+
+def _silence(row: int, episode: int, transition: EpisodeTransition, silent_for_s: float) -> RhythmEvent:
+    return RhythmEvent(
+        row=row,
+        kind="strap_silent",
+        episode=episode,
+        transition=transition,
+        onset_sample=episode,
+        known_sample=episode,
+        rate_bpm=float("nan"),
+        duration_s=silent_for_s,
+        quality=0.0,
+    )
