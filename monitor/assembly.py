@@ -5,7 +5,7 @@ gap that is counted, a strap that starts again begins anew. The sample clock ord
 only how long to wait. Each athlete has an assembly of their own, so nothing one strap sends can touch another's.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 import msgspec
@@ -57,6 +57,10 @@ class Piece:
         The electrodes had no contact.
     due_at : float
         Unix time, in seconds, at which the strap's schedule had the packet ready.
+    rate_hz : float
+        Sampling rate.
+    begins : bool
+        The first piece of a strap or a boot: what came before has no part in it.
     """
 
     boot: int
@@ -65,6 +69,8 @@ class Piece:
     millivolts: FloatArray
     lead_off: bool
     due_at: float
+    rate_hz: float
+    begins: bool = False
 
 
 @dataclass(slots=True)
@@ -257,7 +263,7 @@ class StrapAssembly:
             next_sequence=packet.sequence,
             progress_at=now,
         )
-        return [self._take(packet, now)]
+        return [replace(self._take(packet, now), begins=True)]
 
     def _take(self, packet: SamplePacket, now: float) -> Piece:
         place = self._place
@@ -272,7 +278,9 @@ class StrapAssembly:
         place.next_sequence = packet.sequence + 1
         place.progress_at = now
         place.lead = packet.lead
-        return Piece(packet.boot, first, packet.end_sample, millivolts, packet.lead_off, packet.sent_at)
+        return Piece(
+            packet.boot, first, packet.end_sample, millivolts, packet.lead_off, packet.sent_at, packet.rate_hz
+        )
 
     def _take_held(self, now: float) -> list[Piece]:
         place = self._place

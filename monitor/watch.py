@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.alarms import AlarmMachine
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
@@ -283,11 +284,7 @@ class Watch:
         groups: dict[tuple[float, int], list[tuple[Athlete, int, list[Piece]]]] = {}
         for athlete in waiting:
             piece = athlete.pieces[0]
-            if (
-                athlete.line is None
-                or piece.boot != athlete.boot
-                or athlete.assembly.rate_hz != athlete.line.rate_hz
-            ):
+            if athlete.line is None or piece.begins:
                 self._change_boot(athlete, piece, now, output)
             line = athlete.line
             if line is None:
@@ -341,7 +338,7 @@ class Watch:
                 for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
                     output.alarms.append(self._with_strip(athlete, alarm))
                 if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
-                    output.waves.append(_wave(athlete, group, named, position))
+                    output.waves.append((athlete.team, athlete.name, _wave(athlete, group, named, position)))
 
     def _tell_beats(self, group: _Moved, beats: Beats, output: WatchOutput) -> None:
         for index, row in enumerate(beats.rows.tolist()):
@@ -399,7 +396,8 @@ class Watch:
             moved = _Moved(athlete.line, np.array([athlete.row]), ended, np.array([athlete.end_sample]))
             self._name_beats([moved], now, frozenset(), output)
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
-        self._claim(athlete, athlete.assembly.rate_hz, piece.boot, piece.first_sample)
+        athlete.pieces[0] = replace(piece, begins=False)
+        self._claim(athlete, piece.rate_hz, piece.boot, piece.first_sample)
 
     def _claim(self, athlete: Athlete, rate_hz: float, boot: int, first_sample: int) -> None:
         self._release(athlete)
@@ -481,7 +479,7 @@ def _contiguous(athlete: Athlete, most: int) -> list[Piece]:
     room = most
     while athlete.pieces and room > 0:
         piece = athlete.pieces[0]
-        if piece.lead_off or piece.boot != athlete.boot:
+        if piece.lead_off or piece.begins:
             break
         if taken and piece.first_sample != taken[-1].end_sample:
             break
@@ -499,7 +497,8 @@ def _contiguous(athlete: Athlete, most: int) -> list[Piece]:
 
 def _microvolts(samples: FloatArray) -> bytes:
     limit = np.iinfo(np.int16).max
-    return np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2").tobytes()
+    counts: NDArray[np.int16] = np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2")
+    return counts.tobytes()
 
 
 def _wave(athlete: Athlete, group: _Moved, beats: Beats, position: int) -> WaveMessage:
