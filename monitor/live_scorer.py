@@ -76,9 +76,7 @@ class LiveScorer:
         if boot is not None:
             boot.add_truth(message)
 
-    def beat(  # noqa: PLR0917 - who, where and what, in the order of every method here
-        self, team: str, athlete: str, boot: int, r_sample: int, label: str, rate_hz: float
-    ) -> None:
+    def beat(self, team: str, athlete: str, boot: int, r_sample: int, label: str, rate_hz: float) -> None:
         """Take in a beat as the monitor announced it.
 
         Parameters

@@ -1,0 +1,290 @@
+"""``strapwatch evaluate``: the monitor's own stages at full speed over recordings, scored by ANSI/AAMI EC57."""
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from monitor.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from rich.console import Console
+
+    from monitor.classifier import BeatClassifier
+    from monitor.evaluation import Announced, Timing
+    from monitor.evaluation_report import RecordScore
+    from simulators.records import Record
+
+# Rich keeps the line breaks of a help text, so each paragraph is one line.
+_HELP = """Score the monitor over WFDB records, by ANSI/AAMI EC57.
+
+The same streaming stages as live, at full speed and without a broker. RECORD is a name such as mitdb/208, a path, \
+or a folder of records such as mitdb. A beat that was not announced is a miss: nothing excuses it but what the \
+reference itself leaves out. Classes of paced records, and of those that the model was trained on, stay out of the \
+gross figures.
+
+[bold]Example[/bold]: all of two databases, figures as JSON too
+
+  strapwatch evaluate mitdb edb --json scores.json
+"""
+_PLAIN_WIDTH = 150
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("evaluate", help=_HELP)(evaluate)
+
+
+def evaluate(
+    *,
+    record: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RECORD", help="WFDB records, or folders of them.", show_default=False),
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(
+            "--database",
+            metavar="DIR",
+            help="A folder of records: all of them, or those that are named. Names are looked up in it.",
+        ),
+    ] = None,
+    records: Annotated[
+        str | None, typer.Option("--records", metavar="A,B", help="Names of records in --database.")
+    ] = None,
+    lead: Annotated[
+        str | None,
+        typer.Option("--lead", metavar="NAME|INDEX", help="Lead; MLII where there is one, else the first."),
+    ] = None,
+    classify: Annotated[
+        bool, typer.Option("--classify/--no-classify", help="Without classes only R peaks are scored.")
+    ] = True,
+    include_learning: Annotated[
+        bool, typer.Option("--include-learning", help="Score the first five minutes of each record too.")
+    ] = False,
+    write_annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--write-annotations", metavar="DIR", help="Write beats as WFDB annotation files (.strapwatch)."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Figures as JSON; - is standard output.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="FILE", help="Weights with their card beside them.")
+    ] = None,
+) -> None:
+    """Read, run, score and print."""
+    from rich.console import Console
+
+    from monitor.evaluation_table import print_tables
+
+    errors = Console(stderr=True)
+    stems = _find(record or [], database, records)
+    if write_annotations is not None:
+        _refuse_same_file_names(stems)
+    classifier: BeatClassifier | None = None
+    if classify:
+        from models.runtime import load_classifier
+
+        classifier = load_classifier(model, threads=1)
+    run = _run(stems, lead=lead, classifier=classifier, annotations=write_annotations, errors=errors)
+    if run.scores:
+        summary = _summary(run, classifier, learning=include_learning)
+        alone = json_file is not None and str(json_file) == "-"
+        if json_file is not None:
+            _write_json(summary, None if alone else json_file)
+        if not alone:
+            out = Console()
+            print_tables(run.scores, summary, console=out if out.is_terminal else Console(width=_PLAIN_WIDTH))
+    if run.refused:
+        _say(errors, f"{len(run.refused)} of {len(stems)} records refused")
+        raise typer.Exit(1)
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What an evaluation brought, and how long it took in seconds of wall clock and of processor time."""
+
+    timing: "Timing"
+    scores: "list[RecordScore]" = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    total_s: float = 0.0
+    processor_s: float = 0.0
+
+
+def _run(
+    stems: list[Path],
+    *,
+    lead: str | None,
+    classifier: "BeatClassifier | None",
+    annotations: Path | None,
+    errors: "Console",
+) -> _Outcome:
+    """Read, run and score the records, as many at a time as share a bank."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from monitor.evaluation import BANK_ROWS, Timing, run_line, warm_up
+
+    run = _Outcome(Timing())
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    ) as progress:
+        for begin in range(0, len(stems), BANK_ROWS):
+            share = stems[begin : begin + BANK_ROWS]
+            began, began_processor = perf_counter(), process_time()
+            found = []
+            for stem in progress.track(share, description="reading"):
+                record = _read(stem, lead, run, errors, needs_truth=annotations is None)
+                if record is not None:
+                    found.append(record)
+            began_warming, began_warming_processor = perf_counter(), process_time()
+            warm_up({record.rate_hz for record in found}, classifier=classifier)
+            # Compiling and loading is no part of the figures: it happens once, whatever is evaluated.
+            began += perf_counter() - began_warming
+            began_processor += process_time() - began_warming_processor
+            watching = progress.add_task("watching", total=sum(len(record) for record in found))
+            announced = run_line(
+                found,
+                classifier=classifier,
+                timing=run.timing,
+                progress=partial(progress.advance, watching),
+            )
+            for record, beats in zip(found, announced, strict=True):
+                _conclude(record, beats, run, classifier, annotations, errors)
+            run.total_s += perf_counter() - began
+            run.processor_s += process_time() - began_processor
+    return run
+
+
+def _conclude(
+    record: "Record",
+    beats: "Announced",
+    run: _Outcome,
+    classifier: "BeatClassifier | None",
+    annotations: Path | None,
+    errors: "Console",
+) -> None:
+    from monitor.annotation_writer import write_annotations
+    from monitor.evaluation_report import score_record
+
+    if annotations is not None and write_annotations(record.name, record.rate_hz, beats, annotations) is None:
+        _say(errors, f"{record.name}: no beat found, so no annotation file")
+    if record.truth is not None:
+        run.scores.append(
+            score_record(
+                record.name,
+                record.lead,
+                len(record),
+                record.truth,
+                beats,
+                classified=classifier is not None,
+                training_records=classifier.training_records if classifier is not None else (),
+            )
+        )
+
+
+def _read(
+    stem: Path, lead: str | None, run: _Outcome, errors: "Console", *, needs_truth: bool
+) -> "Record | None":
+    """Read one record; one that is refused is named with the reason, and the others go on."""
+    from simulators.records import read_record
+
+    try:
+        record = read_record(stem, lead=lead)
+    except RecordError as error:
+        reason = str(error)
+    else:
+        if record.truth is not None or not needs_truth:
+            return record
+        reason = f"{stem}.atr: no reference annotations to score by; --write-annotations works without"
+    run.refused[f"{stem.parent.name}/{stem.name}"] = reason
+    _say(errors, reason)
+    return None
+
+
+def _find(names: list[str], database: Path | None, records: str | None) -> list[Path]:
+    """Return the records that are wanted, each once."""
+    from simulators.records import data_folder, find_record, records_in
+
+    if records is not None and database is None:
+        raise UsageError("--records names records of a database; give --database DIR too")
+    if not names and database is None:
+        raise UsageError("nothing to evaluate; give RECORD, such as mitdb/208, or --database DIR")
+    if database is not None and not database.is_dir() and (data_folder() / database).is_dir():
+        database = data_folder() / database
+    if database is not None and not database.is_dir():
+        raise RecordError(f"{database}: no such folder")
+    names = [*names, *(name.strip() for name in (records or "").split(",") if name.strip())]
+    stems = [] if names or database is None else list(records_in(database))
+    for name in names:
+        folders = [folder / name for folder in (database or data_folder(), Path())]
+        folder = next((folder for folder in folders if folder.is_dir()), None)
+        stems.extend([find_record(name, database=database)] if folder is None else records_in(folder))
+    return list(dict.fromkeys(stem.resolve() for stem in stems))
+
+
+def _refuse_same_file_names(stems: list[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for stem in stems:
+        if stem.name in seen:
+            raise UsageError(
+                f"{seen[stem.name]} and {stem} would be written to one file; evaluate them apart"
+            )
+        seen[stem.name] = stem
+
+
+def _summary(run: _Outcome, classifier: "BeatClassifier | None", *, learning: bool) -> dict[str, Any]:
+    from monitor import __version__
+    from monitor.evaluation_report import PROTOCOL, report
+    from monitor.line import LineConfig
+
+    timing = run.timing
+    return {
+        "strapwatch": __version__,
+        "model": None if classifier is None else classifier.name,
+        "settings_hash": LineConfig().version(),
+        **report(run.scores, learning=learning),
+        "refused": run.refused,
+        "samples_per_second": timing.samples / run.total_s,
+        "times_real_time": timing.signal_s / run.total_s,
+        "seconds": {
+            "signal": timing.signal_s,
+            "total": run.total_s,
+            "stages": timing.stages_s,
+            "classifier": timing.classifier_s,
+            "processor": run.processor_s,
+        },
+        "stages": {
+            "samples_per_second": timing.samples / timing.stages_s,
+            "times_real_time": timing.signal_s / timing.stages_s,
+        },
+        "protocol": PROTOCOL,
+    }
+
+
+def _write_json(summary: dict[str, Any], file: Path | None) -> None:
+    text = json.dumps(summary, indent=2, allow_nan=False)
+    if file is None:
+        typer.echo(text)
+        return
+    try:
+        file.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {file}: {error.strerror}") from error
+
+
+def _say(errors: "Console", text: str) -> None:
+    errors.print(f"strapwatch: {text}", markup=False, highlight=False, soft_wrap=True)
