@@ -1,0 +1,71 @@
+"""Tests shipped weights on DS2 and writes the outcome into log, card and page: ``python -m models.evaluate_ds2``.
+
+DS2 is for testing only. Every run leaves a line in ``models/reports/ds2-log.jsonl``, which is part of the source: who
+chooses by DS2 can be seen to have done so.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from models.splits import DS2
+
+_LOG: Final = Path(__file__).parent / "reports" / "ds2-log.jsonl"
+
+
+def evaluate_ds2(
+    *,
+    weights: Annotated[
+        Path | None, typer.Option(help="A .safetensors file; the shipped Grunet by default.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why DS2 is looked at, for the log.")],
+) -> None:
+    """Test weights on DS2, once, and write what came out into the log and the card.
+
+    Example: python -m models.evaluate_ds2 --reason "release 1.0"
+    """
+    from models.beat_data import load_beats, stages_version
+    from models.card import write_card
+    from models.evaluation import append, evaluate
+    from models.runtime import SHIPPED_WEIGHTS, load_classifier
+    from models.train import commit
+
+    path = weights or SHIPPED_WEIGHTS
+    classifier = load_classifier(path, device="cpu")
+    results = evaluate(classifier, load_beats(DS2, report=lambda name: print(name, flush=True)))
+    card = msgspec.structs.replace(classifier.card, results={**classifier.card.results, "ds2": results})
+    append(
+        _LOG,
+        {
+            "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "reason": reason,
+            "commit": commit(),
+            "model": classifier.name,
+            "sha256": card.sha256,
+            "input_path": card.input_path,
+            "stages": stages_version(),
+            "training": card.training,
+            "unsure_below": card.unsure_below,
+            "temperature": card.temperature,
+            **results,
+        },
+    )
+    write_card(card, path)
+    gross = results["gross"]
+    print(f"accuracy {gross['accuracy']:.4f}, all N {gross['baseline']:.4f}")
+    for name, values in gross["classes"].items():
+        print(f"{name}  Se {values['se']}  +P {values['ppv']}  of {values['n']}")
+
+
+def main() -> None:
+    """Run the command line."""
+    from models.command import run
+
+    run(evaluate_ds2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Grunet: an encoder-decoder of convolutions with a GRU over time after every down-sampling step.
+
+W. Ji, D. Zhu, "ECG Classification Exercise Health Analysis Algorithm Based on GRU and Convolutional Neural
+Network", IEEE Access. `GrunetPaper` is the paper's own network; `Grunet` is the product's: the same family, a
+fraction of the work, and the RR intervals around the beat beside its shape.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.encoding import CONTEXT_WIDTH
+from monitor.contract import AAMI_CLASSES, WINDOW_POINTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrunetConfig:
+    """Sizes of the product's network.
+
+    Attributes
+    ----------
+    stem_width, stem_kernel, stem_stride : int
+        The convolution that shortens the window before any GRU runs.
+    widths : tuple of int
+        Channels of the three down-sampling steps.
+    kernel : int
+        Points a convolution spans.
+    out_width, out_bins : int
+        Channels and stretches of time that the output layer keeps.
+    context_width, head_width : int
+        Hidden units for the RR context and for the joint layer.
+    dropout : float
+        Share of the joint layer's inputs dropped while training.
+    shape_dropout : float
+        Share of beats that are shown without their shape while training, so that the RR context is learnt for itself.
+    """
+
+    stem_width: int = 16
+    stem_kernel: int = 9
+    stem_stride: int = 3
+    widths: tuple[int, int, int] = (24, 32, 48)
+    kernel: int = 5
+    out_width: int = 16
+    out_bins: int = 10
+    context_width: int = 24
+    head_width: int = 48
+    dropout: float = 0.3
+    shape_dropout: float = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrunetPaperConfig:
+    """Sizes of the paper's network, which the paper does not give.
+
+    Attributes
+    ----------
+    stem_width : int
+        Channels at full length, before the first down-sampling step.
+    widths : tuple of int
+        Channels of the three down-sampling steps.
+    kernel : int
+        Points a convolution spans.
+    out_width : int
+        Channels of the last convolution.
+    """
+
+    stem_width: int = 16
+    widths: tuple[int, int, int] = (32, 64, 128)
+    kernel: int = 3
+    out_width: int = 4
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv1d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+        nn.BatchNorm1d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Down(nn.Module):
+    """Max-pooling by 2, two (convolution, batch norm) pairs, one GRU over time."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(
+            _convolution(inputs, outputs, kernel), _convolution(outputs, outputs, kernel)
+        )
+        self.gru = nn.GRU(outputs, outputs, batch_first=True)
+
+    def forward(self, signal: Tensor) -> Tensor:
+        signal = self.convolutions(functional.max_pool1d(signal, 2))
+        over_time, _ = self.gru(signal.transpose(1, 2))
+        return cast("Tensor", over_time).transpose(1, 2)
+
+
+class _Up(nn.Module):
+    """Linear interpolation to twice the length, beside the encoder's features of that length."""
+
+    def __init__(self, inputs: int, beside: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.convolution = _convolution(inputs + beside, outputs, kernel)
+
+    def forward(self, signal: Tensor, beside: Tensor) -> Tensor:
+        longer = functional.interpolate(signal, scale_factor=2.0, mode="linear", align_corners=False)
+        return cast("Tensor", self.convolution(torch.cat([longer, beside], dim=1)))
+
+
+class GrunetPaper(nn.Module):
+    """The paper's network: shape only, no RR context.
+
+    Three down-sampling steps (600 → 300 → 150 → 75), three up-sampling steps, one convolution and one linear layer
+    over all points. The standard GRU is used: the paper's equations leave the reset gate out of the candidate, which
+    must be a slip.
+
+    Parameters
+    ----------
+    config : GrunetPaperConfig
+        Sizes.
+    """
+
+    def __init__(self, config: GrunetPaperConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third = config.widths
+        self.stem = _convolution(1, config.stem_width, config.kernel)
+        self.down1 = _Down(config.stem_width, first, config.kernel)
+        self.down2 = _Down(first, second, config.kernel)
+        self.down3 = _Down(second, third, config.kernel)
+        self.up2 = _Up(third, second, second, config.kernel)
+        self.up1 = _Up(second, first, first, config.kernel)
+        self.up0 = _Up(first, config.stem_width, config.stem_width, config.kernel)
+        self.out_convolution = nn.Conv1d(config.stem_width, config.out_width, 1)
+        self.out_linear = nn.Linear(config.out_width * WINDOW_POINTS, len(AAMI_CLASSES))
+
+    def forward(self, window: Tensor, context: Tensor) -> Tensor:
+        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]``; `context` is not looked at."""
+        del context
+        at_600 = self.stem(window.unsqueeze(1))
+        at_300 = self.down1(at_600)
+        at_150 = self.down2(at_300)
+        at_75 = self.down3(at_150)
+        signal = self.up2(at_75, at_150)
+        signal = self.up1(signal, at_300)
+        signal = self.up0(signal, at_600)
+        return cast("Tensor", self.out_linear(self.out_convolution(signal).flatten(1)))
+
+
+class Grunet(nn.Module):
+    """The product's network.
+
+    A strided convolution shortens the window to 200 points, so the three GRUs run over 100, 50 and 25 steps; the
+    decoder ends at 100. The output layer keeps the order of time coarsely, and the RR context joins it there.
+
+    Parameters
+    ----------
+    config : GrunetConfig
+        Sizes.
+    """
+
+    def __init__(self, config: GrunetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third = config.widths
+        steps = WINDOW_POINTS // config.stem_stride // 2
+        if steps % 4 or steps % config.out_bins:
+            raise ValueError(f"{steps} steps after stem and pooling: need a multiple of 4 and of out_bins")
+        self.stem = _convolution(1, config.stem_width, config.stem_kernel, config.stem_stride)
+        self.down1 = _Down(config.stem_width, first, config.kernel)
+        self.down2 = _Down(first, second, config.kernel)
+        self.down3 = _Down(second, third, config.kernel)
+        self.up2 = _Up(third, second, second, config.kernel)
+        self.up1 = _Up(second, first, first, config.kernel)
+        self.out_convolution = _convolution(first, config.out_width, 1)
+        self.out_pool = nn.AvgPool1d(steps // config.out_bins)
+        self.context = nn.Sequential(nn.Linear(CONTEXT_WIDTH, config.context_width), nn.ReLU(inplace=True))
+        joint = config.out_width * config.out_bins + config.context_width
+        self.head = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(joint, config.head_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(config.head_width, len(AAMI_CLASSES)),
+        )
+
+    def forward(self, window: Tensor, context: Tensor) -> Tensor:
+        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]`` and contexts ``[beats, 12]``."""
+        at_100 = self.down1(self.stem(window.unsqueeze(1)))
+        at_50 = self.down2(at_100)
+        at_25 = self.down3(at_50)
+        signal = self.up2(at_25, at_50)
+        signal = self.up1(signal, at_100)
+        shape = self.out_pool(self.out_convolution(signal)).flatten(1)
+        if self.training:
+            shape = shape * (torch.rand(len(shape), 1) >= self.config.shape_dropout)
+        return cast("Tensor", self.head(torch.cat([shape, self.context(context)], dim=1)))
+
+
+NETWORKS: Final = ("grunet", "grunet-paper")
+
+
+def build(name: str, config: Mapping[str, Any] | None = None) -> Grunet | GrunetPaper:
+    """Return a network with fresh weights.
+
+    Parameters
+    ----------
+    name : {'grunet', 'grunet-paper'}
+        Which network.
+    config : mapping, optional
+        Sizes that differ from the network's own, as `config_of` gives them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such network, or a size it does not have.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in (config or {}).items()
+    }
+    try:
+        if name == "grunet":
+            return Grunet(GrunetConfig(**values))
+        return GrunetPaper(GrunetPaperConfig(**values))
+    except TypeError as error:
+        raise ValueError(f"sizes of {name}: {error}") from error
+
+
+def config_of(network: Grunet | GrunetPaper) -> dict[str, Any]:
+    """Return the sizes of `network` as plain values, for a card."""
+    return asdict(network.config)
