@@ -1,0 +1,194 @@
+"""The dashboard itself: reads Redis, draws at a steady pace, rings, acknowledges."""
+
+import asyncio
+import contextlib
+import getpass
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Final
+
+from redis.exceptions import RedisError
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from monitor.dashboard.bars import Heading
+from monitor.dashboard.feed import Feed, without_password
+from monitor.dashboard.palette import BACKGROUND
+from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
+from monitor.dashboard.snapshot import Key, Snapshot
+from monitor.dashboard.trace import TraceWindow
+from monitor.errors import StrapwatchError
+
+FRAME_S: Final = 0.08
+"""Seconds between two frames: two dots of waveform, the width of a character."""
+_SNAPSHOT_S: Final = 0.25
+_BLINK_S: Final = 1.0
+_NOTICE_S: Final = 5.0
+
+
+class DashboardApp(App[None]):
+    """A live view of all athletes, attached to Redis and to nothing else.
+
+    Parameters
+    ----------
+    redis_url : str
+        Address of Redis.
+    teams : iterable of str, optional
+        Only these teams; all by default.
+    status : callable, optional
+        Returns a line of text that is shown at the bottom; called a few times a second.
+    by : str, optional
+        Who acknowledges; the login name by default.
+    own_signals : bool
+        Leave cleanly on SIGTERM and SIGHUP. Not for a host that handles signals itself.
+
+    Raises
+    ------
+    UsageError
+        If `redis_url` is no address of a Redis.
+    """
+
+    CSS = f"Screen {{ background: {BACKGROUND}; overflow: hidden; }}"
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "strapwatch"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", show=False),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding("a", "acknowledge", show=False),
+        Binding("question_mark", "help", show=False),
+    ]
+
+    def __init__(
+        self,
+        redis_url: str,
+        teams: Iterable[str] | None = None,
+        *,
+        status: Callable[[], str] | None = None,
+        by: str | None = None,
+        own_signals: bool = False,
+    ) -> None:
+        super().__init__()
+        self.feed = Feed(redis_url, teams)
+        self.grid = GridScreen()
+        self.snapshot = Snapshot()
+        self._status = status
+        self._by = by or _login_name()
+        self._own_signals = own_signals
+        self._snapshot_at = 0.0
+        self._rung: set[tuple[str, str]] = set()
+        self._notice = ("", 0.0)
+        self._reading: asyncio.Task[None] | None = None
+        self._acknowledging: set[asyncio.Task[None]] = set()
+
+    def get_default_screen(self) -> GridScreen:
+        """Return the screen with all athletes."""
+        return self.grid
+
+    async def on_mount(self) -> None:
+        """Begin to read and to draw."""
+        self._reading = asyncio.create_task(self.feed.run())
+        self.set_interval(FRAME_S, self.frame)
+        if self._own_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    async def on_unmount(self) -> None:
+        """End reading."""
+        for task in [self._reading, *self._acknowledging]:
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def frame(self) -> None:
+        """Draw one frame."""
+        screen = self.screen
+        if not isinstance(screen, DrawnScreen):
+            return
+        now = time.monotonic()
+        if now - self._snapshot_at >= _SNAPSHOT_S:
+            self._snapshot_at = now
+            self.snapshot = self.feed.snapshot()
+            self._ring()
+        for trace in self.feed.traces.values():
+            trace.play(now)
+        heading = Heading(
+            now=time.time(),
+            lit=now % (2 * _BLINK_S) < _BLINK_S,
+            status=self._status_words(now),
+            redis=without_password(self.feed.url),
+        )
+        screen.draw(self.snapshot, heading, now)
+
+    def wave(self, key: Key, cells: int, dots_per_s: float, now: float) -> TraceWindow | None:
+        """Return an athlete's waveform for `cells` characters; None before its first sample."""
+        trace = self.feed.traces.get(key)
+        return trace.window(2 * cells, dots_per_s, now) if trace else None
+
+    def _status_words(self, now: float) -> str:
+        words, until = self._notice
+        if words and now < until:
+            return words
+        return self._status() if self._status else ""
+
+    def notice(self, words: str) -> None:
+        """Show `words` at the bottom for a few seconds."""
+        self._notice = (words, time.monotonic() + _NOTICE_S)
+
+    def _ring(self) -> None:
+        """Ring once for each alarm that is new, or that has become more urgent, and bring it on screen."""
+        alarms = [alarm for view in self.snapshot.athletes for alarm in view.alarms]
+        present = {(alarm.identity, alarm.priority) for alarm in alarms}
+        known = {identity for identity, _ in self._rung}
+        # An acknowledged alarm is news only if it has escalated since, not when a dashboard first sees it.
+        quiet = {(a.identity, a.priority) for a in alarms if a.acknowledged_by and a.identity not in known}
+        if present - quiet - self._rung:
+            self.bell()
+            self.grid.call()
+        self._rung = present if self.snapshot.connected else self._rung | present
+
+    def action_leave(self) -> None:
+        """Leave."""
+        self.exit(return_code=0)
+
+    def action_interrupt(self) -> None:
+        """Leave as Ctrl-C does."""
+        self.exit(return_code=130)
+
+    def action_help(self) -> None:
+        """Show the help."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def action_acknowledge(self) -> None:
+        """Acknowledge the alarm that the present screen points at."""
+        screen = self.screen
+        found = screen.target(self.snapshot) if isinstance(screen, DrawnScreen) else None
+        if found is None:
+            self.notice("No alarm to acknowledge")
+            return
+        view, alarm = found
+        task = asyncio.create_task(
+            self._acknowledge(alarm.identity, f"{view.state.athlete}: {alarm.message}")
+        )
+        self._acknowledging.add(task)
+        task.add_done_callback(self._acknowledging.discard)
+
+    async def _acknowledge(self, identity: str, words: str) -> None:
+        from monitor.sinks.acknowledge import acknowledge
+
+        try:
+            await acknowledge(self.feed.client, identity, self._by)
+        except (RedisError, OSError, StrapwatchError) as error:
+            self.notice(f"NOT acknowledged ({error}); press a again")
+        else:
+            self.notice(f"Acknowledged by {self._by}: {words}")
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "dashboard"
