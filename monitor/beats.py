@@ -31,6 +31,8 @@ from monitor.rows import Rows
 WAITING: Final = 32
 """Beats that can wait for their window at once. The detector keeps 0.2 s between peaks and knows each within 3 s, so
 no more than twenty can."""
+LATEST_S: Final = 6.0
+"""An R peak recovered later than this gets no window: the history may no longer hold what it needs."""
 RR_KEPT: Final = 16
 MAX_RR_S: Final = 10.0
 _LANCZOS: Final = 4
@@ -142,6 +144,7 @@ def _close(
     rows: NDArray[np.int64],
     ends: NDArray[np.int64],
     last_offset: int,
+    latest: int,
     cut_short: bool,  # noqa: FBT001 - numba passes by position
     rate_hz: float,
     waiting: NDArray[np.int64],
@@ -160,11 +163,12 @@ def _close(
         while taken < count and n < len(out):
             r = waiting[row, taken, 0]
             known = max(r + last_offset, waiting[row, taken, 1])
-            complete = known < ends[i]
-            if not complete and not cut_short:
+            closed = known < ends[i]
+            if not closed and not cut_short:
                 break
-            if not complete:
+            if not closed:
                 known = max(ends[i] - 1, waiting[row, taken, 1])
+            complete = closed and known - r <= latest
             after = np.nan
             if taken + 1 < count and waiting[row, taken + 1, 1] <= known:
                 after = (waiting[row, taken + 1, 0] - r) / rate_hz
@@ -208,6 +212,7 @@ class BeatBank:
         self._rate_hz = rate_hz
         self._offsets, self._weights = _interpolation(rate_hz)
         self.last_offset = int(np.ceil((_HALF - 1) * rate_hz / denoise.GRID_HZ))
+        self._latest = round(LATEST_S * rate_hz)
         self._state = Rows(version=1, capacity=capacity)
         self._state.add("last_r", np.int64, fill=-1)
         self._state.add("rr", np.float64, (RR_KEPT,))
@@ -284,6 +289,7 @@ class BeatBank:
             rows,
             history.end[rows],
             self.last_offset,
+            self._latest,
             cut_short,
             self._rate_hz,
             state["waiting"],

@@ -36,6 +36,7 @@ from monitor.rpeaks import RPeakBank
 
 MAX_BLOCK_S: Final = 1.0
 """Longer blocks are taken in parts: the history must still hold what the oldest waiting beat needs."""
+_SELF: Final = "line"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ class Line:
     def claim(self, first_sample: int = 0, limits: AthleteLimits | None = None) -> int:
         """Take a row for a strap whose first sample has this index."""
         if not self._free:
-            self._grow(2 * self._capacity)
+            self._grow(max(2 * self._capacity, 1))
         row = self._free.pop()
         rows, first = np.array([row]), np.array([first_sample])
         self._eye.restart(rows)
@@ -137,6 +138,8 @@ class Line:
         """Give a row back."""
         if row in self._free:
             raise ValueError(f"row {row} is free already")
+        if not 0 <= row < self._capacity:
+            raise ValueError(f"there is no row {row}; rows are 0 to {self._capacity - 1}")
         self._free.append(row)
 
     def process(self, block: Block) -> LineOutput:
@@ -150,7 +153,9 @@ class Line:
             beats = classify(self.classifier, sensed.beats)
             ends = self.history.end[block.rows]
             events = self.conclude(block.rows, ends, sensed.peaks, beats)
-            parts.append(LineOutput(sensed.peaks, beats, sensed.events + events, sensed.filtered))
+            # Stable, so that signal comes before rhythm where both are known at once, however long the block.
+            events = sorted(sensed.events + events, key=lambda event: event.known_sample)
+            parts.append(LineOutput(sensed.peaks, beats, events, sensed.filtered))
         return _join(parts, len(block.rows))
 
     def sense(self, block: Block) -> LineOutput:
@@ -160,6 +165,12 @@ class Line:
         -------
         LineOutput
             With beats that are not classified yet, and technical events only.
+
+        Raises
+        ------
+        ValueError
+            If the block is too long, does not begin where its rows stand, or holds NaN or infinity, which would stay
+            in the filters for ever; nothing is changed then, in no row.
         """
         if block.samples.shape[1] > self._max_block:
             raise ValueError(
@@ -170,13 +181,23 @@ class Line:
             raise ValueError(
                 f"block begins at {block.first_sample}, but {expected} come next; restart the rows first"
             )
+        finite = np.isfinite(block.samples).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"rows {block.rows[~finite]} hold NaN or infinity; leave such samples out and restart the rows"
+            )
         filtered = self._eye.process(block)
         banded = self._ear.process(block)
         self.history.append(block.rows, block.first_sample, filtered)
         peaks = self._detector.process(block.rows, block.first_sample, banded)
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
         if not settled.all():
-            peaks = replace(peaks, quality=np.where(settled, peaks.quality, np.float32(0.0)))
+            peaks = replace(
+                peaks,
+                # The correction for the filter's delay must not reach back over a gap.
+                r_sample=np.maximum(peaks.r_sample, self.history.begin[peaks.rows]),
+                quality=np.where(settled, peaks.quality, np.float32(0.0)),
+            )
         events = self.quality.process(block, peaks)
         beats = self._beats.process(block.rows, peaks, self.history)
         return LineOutput(peaks, beats, events, filtered.astype(np.float32))
@@ -229,7 +250,8 @@ class Line:
 
     def export_row(self, row: int) -> dict[str, RowState]:
         """Return one row's state, stage by stage."""
-        return {name: stage.export_row(row) for name, stage in self._stages().items()}
+        state = {name: stage.export_row(row) for name, stage in self._stages().items()}
+        return {_SELF: {"rate_hz": np.array(self.rate_hz)}, **state}
 
     def import_row(self, row: int, state: dict[str, RowState]) -> None:
         """Take over one row's state; the strap goes on bit for bit as if it had never moved.
@@ -237,13 +259,22 @@ class Line:
         Raises
         ------
         ValueError
-            If a stage is missing or has another version.
+            If a stage is missing or has another version, or the sampling rate differs; nothing is changed then.
         """
         stages = self._stages()
-        if set(state) != set(stages):
-            raise ValueError(f"state holds stages {sorted(state)}, this line has {sorted(stages)}")
-        for name, stage in stages.items():
-            stage.import_row(row, state[name])
+        if set(state) != {_SELF, *stages}:
+            raise ValueError(f"state holds stages {sorted(state)}, this line has {sorted((_SELF, *stages))}")
+        rate_hz = float(state[_SELF]["rate_hz"])
+        if rate_hz != self.rate_hz:
+            raise ValueError(f"state is one of {rate_hz:g} Hz, this line runs at {self.rate_hz:g} Hz")
+        before = {name: stage.export_row(row) for name, stage in stages.items()}
+        try:
+            for name, stage in stages.items():
+                stage.import_row(row, state[name])
+        except ValueError:
+            for name, stage in stages.items():
+                stage.import_row(row, before[name])
+            raise
 
     def _stages(
         self,
