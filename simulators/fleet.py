@@ -1,7 +1,6 @@
 """A fleet of straps on one broker, each with a connection, a last will and a radio of its own."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -156,9 +155,12 @@ class Fleet:
                 starts.append(loop.create_future())
                 group.create_task(link.run(start_at=starts[-1], until_s=until_s, drain_s=drain_s))
             # A schedule that began before its connection would begin late. A broker that is away is not waited for.
-            all_connected = asyncio.gather(*(link.connected.wait() for link in self._links))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(all_connected, _HEAD_START_S)
+            connecting = [asyncio.create_task(link.connected.wait()) for link in self._links]
+            try:
+                await asyncio.wait(connecting, timeout=_HEAD_START_S)
+            finally:
+                for task in connecting:
+                    task.cancel()
             now = time.time()
             for number, (link, start) in enumerate(zip(self._links, starts, strict=True)):
                 start.set_result(now + number * link.strap.packet_s / link.strap.speed / len(self._links))

@@ -50,11 +50,13 @@ def simulate(
         ),
     ] = None,
     excerpt: Annotated[
-        bool,
+        int,
         typer.Option(
-            "--excerpt", help="The five minutes of mitdb/208 that come with the installation; needs no data."
+            "--excerpt",
+            count=True,
+            help="The five minutes of mitdb/208 that come with the installation; may be given many times.",
         ),
-    ] = False,
+    ] = 0,
     synthetic: Annotated[
         int, typer.Option("--synthetic", metavar="N", min=0, help="So many synthetic athletes.")
     ] = 0,
@@ -157,16 +159,15 @@ def simulate(
     if excerpt:
         from simulators.excerpt import read_excerpt
 
-        records.append(read_excerpt())
-    records += _synthetic(synthetic, speed * seconds if seconds is not None else None, seed)
+        records += [read_excerpt()] * excerpt
+    records += _synthetic(synthetic, speed * seconds if seconds is not None else None, start or [], seed)
     if not records:
         raise UsageError("nothing to replay; give --record NAME, --excerpt or --synthetic N")
     straps = _straps(records, athlete or [], team, start or [], packet_s=packet, loop=loop, speed=speed)
     with contextlib.ExitStack() as stack:
         entries = None if ledger is None else stack.enter_context(_open_ledger(ledger))
         fleet = Fleet(straps, broker=address, radio=radio, ledger=Ledger(file=entries), seed=seed, say=_say)
-        _introduce(straps)
-        interrupted = asyncio.run(_run(fleet, seconds))
+        interrupted = asyncio.run(_run(fleet, straps, seconds))
     _print_summary(fleet.report(), as_json=as_json)
     if interrupted:
         raise typer.Exit(130)
@@ -175,13 +176,14 @@ def simulate(
         raise typer.Exit(1)
 
 
-async def _run(fleet: "Fleet", seconds: float | None) -> bool:
+async def _run(fleet: "Fleet", straps: list["Strap"], seconds: float | None) -> bool:
     """Run a fleet to its end or to a signal; return whether it was a signal."""
     running = asyncio.create_task(fleet.run(until_s=seconds))
     progress = asyncio.create_task(_tell_progress(fleet))
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(ending, running.cancel)
+    _introduce(straps)
     try:
         await running
     except asyncio.CancelledError:
@@ -266,14 +268,14 @@ def _records(names: list[str], leads: list[str], database: Path | None) -> list[
     return [read_record(name, database=database, lead=lead) for name, lead in zip(names, each, strict=True)]
 
 
-def _synthetic(athletes: int, seconds: float | None, seed: int) -> list["Record"]:
+def _synthetic(athletes: int, seconds: float | None, starts: list[float], seed: int) -> list["Record"]:
     if athletes == 0:
         return []
     from simulators.synthetic_team import synthetic_team
 
     # A little more than is asked for, so that a strap does not end before the others.
-    length_s = _SYNTHETIC_S if seconds is None else min(seconds + 60.0, _LONGEST_SYNTHETIC_S)
-    return synthetic_team(athletes, seconds=length_s, seed=seed)
+    length_s = max(starts, default=0.0) + (_SYNTHETIC_S if seconds is None else seconds + 60.0)
+    return synthetic_team(athletes, seconds=min(length_s, _LONGEST_SYNTHETIC_S), seed=seed)
 
 
 def _straps(

@@ -1,0 +1,150 @@
+"""``strapwatch simulate`` as a user calls it: its summary, its exit codes, its one-line refusals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor.embedded import EmbeddedBroker
+
+_COMMAND = [sys.executable, "-P", "-m", "monitor.cli", "simulate"]
+
+
+def _run(*options: str, home: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, **({"STRAPWATCH_DATA": str(home)} if home else {})}
+    return subprocess.run(
+        [*_COMMAND, *options], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+
+
+def test_summary_as_json(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """With --json standard output is one JSON object whose causes balance, and the ledger agrees with it."""
+    ledger = tmp_path / "ledger.jsonl"
+    # fmt: off
+    done = _run(
+        "--excerpt", "--excerpt", "--synthetic", "2", "--speed", "20", "--seconds", "1.5", "--loss", "0.2",
+        "--dropout", "0.5:0.2", "--dropout", "1:0.1:lost", "--lead-off", "0.2:0.2", "--start", "90",
+        "--broker", embedded_broker.url, "--ledger", str(ledger), "--json",
+    )
+    # fmt: on
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    packets = summary["packets"]
+    assert packets["packets"] == packets["sent"] + packets["lost"] + packets["lost_in_dropout"] == 4 * 120
+    assert (
+        min(packets[cause] for cause in ("sent", "lost", "lost_in_dropout", "held_in_dropout", "lead_off"))
+        > 0
+    )
+    assert 0.0 <= summary["lateness_s"]["p50"] <= summary["lateness_s"]["p99"] <= summary["lateness_s"]["max"]
+    causes = [json.loads(line)["cause"] for line in ledger.read_text().splitlines()]
+    assert {cause: causes.count(cause) for cause in ("sent", "lost")} == {
+        c: packets[c] for c in ("sent", "lost")
+    }
+    assert "demo/mitdb-208: mitdb/208, lead MLII, 360 Hz, from 90 s" in done.stderr
+
+
+def test_records(recordings: Path, embedded_broker: EmbeddedBroker) -> None:
+    """Recordings of two databases are replayed, each lead and start its own."""
+    # fmt: off
+    done = _run(
+        "--record", "mitdb/114", "--record", "edb/e0103", "--lead", "V5", "--lead", "1", "--start", "3", "--start", "7",
+        "--athlete", "anna", "--athlete", "ben", "--team", "red", "--seconds", "0.6", "--broker", embedded_broker.url,
+        home=recordings,
+    )
+    # fmt: on
+    assert done.returncode == 0, done.stderr
+    assert "red/anna: mitdb/114, lead V5, 360 Hz, from 3 s" in done.stderr
+    assert "red/ben: edb/e0103, lead MLIII, 250 Hz, from 7 s" in done.stderr
+    assert "4 packets sent" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ((), "nothing to replay"),
+        (("--excerpt", "--speed", "0"), "speed 0"),
+        (("--excerpt", "--seconds", "-1"), "--seconds -1"),
+        (("--excerpt", "--loss", "2"), "loss 2"),
+        (("--excerpt", "--dropout", "five"), "--dropout 'five': use START:LENGTH"),
+        (("--excerpt", "--start", "301"), "start 301 s: mitdb/208 has 0 to 300 s"),
+        (("--excerpt", "--athlete", "a", "--athlete", "b"), "--athlete is there 2 times for 1 straps"),
+        (("--excerpt", "--athlete", "Jane Doe"), "athlete 'Jane Doe'"),
+        (("--excerpt", "--broker", "http://x"), "http://x"),
+        (("--excerpt", "--ledger", "/no/such/folder/x"), "--ledger /no/such/folder/x"),
+        (("--excerpt", "--nonsense"), "--nonsense"),
+    ],
+)
+def test_wrong_usage(options: tuple[str, ...], text: str) -> None:
+    """A wrong call ends with 2 and says what is wrong, without a traceback."""
+    done = _run(*options)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
+def test_missing_record(tmp_path: Path) -> None:
+    """A record that is not there ends with 1 and one line."""
+    done = _run("--record", "mitdb/999", home=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "mitdb/999" in done.stderr
+
+
+def test_no_broker() -> None:
+    """Without a broker it keeps trying, says so, and ends with 1."""
+    done = _run("--excerpt", "--seconds", "0.5", "--broker", "mqtt://127.0.0.1:1", "--json")
+    assert done.returncode == 1
+    assert "trying again in" in done.stderr
+    assert json.loads(done.stdout)["packets"]["unsent"] == 2
+
+
+@pytest.mark.parametrize("broker", ["here", "not here"])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(embedded_broker: EmbeddedBroker, ending: signal.Signals, broker: str) -> None:
+    """Ctrl-C ends it within 2 s with 130 and its summary."""
+    url = embedded_broker.url if broker == "here" else "mqtt://127.0.0.1:1"
+    with subprocess.Popen(
+        [*_COMMAND, "--excerpt", "--loop", "--json", "--broker", url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "mitdb/208" in process.stderr.readline()
+        time.sleep(1.0)
+        began = time.monotonic()
+        process.send_signal(ending)
+        stdout, stderr = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2.0
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert (json.loads(stdout)["packets"]["sent"] > 0) == (broker == "here")
+
+
+def test_dies_with_its_parent(embedded_broker: EmbeddedBroker) -> None:
+    """With --die-with-parent it ends when its standard input closes."""
+    with subprocess.Popen(
+        [*_COMMAND, "--excerpt", "--loop", "--die-with-parent", "--broker", embedded_broker.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stdin.close()
+        process.stderr.read()
+        assert process.wait(5) == 130
+
+
+def test_help_has_an_example() -> None:
+    """The help shows how it is called."""
+    done = _run("--help")
+    assert done.returncode == 0
+    assert "strapwatch simulate --record mitdb/208" in done.stdout
