@@ -35,7 +35,7 @@ def alarms_key(team: str) -> str:
 
 
 def alarms_seen_key(team: str) -> str:
-    """Return the Hash by which the script recognises a transition it has already added."""
+    """Return the beginning of the keys by which the script recognises a transition it has already added."""
     return f"{PREFIX}alarms-seen:{{{team}}}"
 
 

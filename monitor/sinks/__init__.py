@@ -1,0 +1,25 @@
+"""Where beats, states and alarms go: Redis or Valkey, with an outbox on disk for alarms."""
+
+from monitor.sinks.acknowledge import acknowledge, known_alarms
+from monitor.sinks.alarm_script import Addition, AlarmScript, decode_alarm
+from monitor.sinks.alarm_tail import acknowledgements, follow_alarms
+from monitor.sinks.batch import SinkBatch
+from monitor.sinks.connection import open_redis, shown_url
+from monitor.sinks.outbox import Outbox, OutboxCounts
+from monitor.sinks.redis_sink import RedisSink
+
+__all__ = [
+    "Addition",
+    "AlarmScript",
+    "Outbox",
+    "OutboxCounts",
+    "RedisSink",
+    "SinkBatch",
+    "acknowledge",
+    "acknowledgements",
+    "decode_alarm",
+    "follow_alarms",
+    "known_alarms",
+    "open_redis",
+    "shown_url",
+]

@@ -1,0 +1,126 @@
+"""Adding a transition to a team's Stream of alarms, exactly once however often and by whomever it is sent."""
+
+from importlib.resources import files
+from typing import Any, Final, Literal, NamedTuple, cast
+
+import msgspec
+import redis.asyncio
+
+from monitor.contract import Alarm
+from monitor.live_state import alarms_key, alarms_seen_key
+
+SAME_EPISODE_S: Final = 2.0
+"""Two onsets of one kind this close, in seconds, are one episode."""
+ALARMS_KEPT: Final = 100_000
+"""Entries a team's Stream keeps, roughly."""
+_KNOWN_KEPT: Final = 20_000
+_KNOWN_S: Final = 7 * 24 * 3600
+
+Outcome = Literal["added", "known", "unknown"]
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Alarm)
+
+
+class Addition(NamedTuple):
+    """What became of a transition.
+
+    Attributes
+    ----------
+    outcome : str
+        ``"added"``; ``"known"`` if it was there before, which is as good; ``"unknown"`` for an acknowledgement of
+        what was never raised.
+    alarm : Alarm
+        As it stands in the Stream: its episode is the known one where the given one lay within `SAME_EPISODE_S`.
+    """
+
+    outcome: Outcome
+    alarm: Alarm
+
+    @property
+    def added(self) -> bool:
+        """Whether the Stream has grown."""
+        return self.outcome == "added"
+
+
+class AlarmScript:
+    """The atomic script ``alarms.lua`` on one server; it is loaded again when the server has forgotten it.
+
+    Parameters
+    ----------
+    client : redis.asyncio.Redis
+        Where to add.
+    """
+
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        source = files("monitor.sinks").joinpath("alarms.lua").read_text(encoding="utf-8")
+        self._script = client.register_script(source)
+
+    async def add(self, alarm: Alarm) -> Addition:
+        """Add a transition of an alarm to its team's Stream, unless it is there.
+
+        Raises
+        ------
+        redis.exceptions.RedisError
+            If the server cannot be reached or refuses to write; nothing was added then.
+        """
+        outcome, episode = await self._run(alarm)
+        if outcome == "rename":
+            alarm = msgspec.structs.replace(alarm, episode=episode)
+            outcome, episode = await self._run(alarm)
+        return Addition(cast("Outcome", outcome), msgspec.structs.replace(alarm, episode=episode))
+
+    async def _run(self, alarm: Alarm) -> tuple[str, int]:
+        outcome, episode, _entry = await self._script(
+            keys=[alarms_key(alarm.team), known_key(alarm.team, alarm.athlete, alarm.boot, alarm.kind)],
+            args=[
+                alarm.transition,
+                alarm.episode,
+                int(SAME_EPISODE_S * alarm.rate_hz),
+                alarm.identity,
+                _encoder.encode(alarm),
+                ALARMS_KEPT,
+                _KNOWN_KEPT,
+                _KNOWN_S,
+            ],
+        )
+        return outcome.decode(), int(episode)
+
+
+async def raised_alarm(
+    client: "redis.asyncio.Redis", *, team: str, athlete: str, boot: int, kind: str, episode: int
+) -> Alarm | None:
+    """Return the alarm as it was raised, or None if it is not known (any more).
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached.
+    """
+    key = known_key(team, athlete, boot, kind)
+    for _ in range(2):
+        entry = None
+        # The client's types allow for every protocol and decoding; here it is always version 2 and bytes.
+        members: Any = await client.zrangebyscore(key, episode, episode)
+        for member in members:
+            _, what, reference = member.decode().split("|")
+            if what == "raised":
+                entry = reference
+            elif what == "same":
+                episode = int(reference)
+        if entry is not None:
+            found: Any = await client.xrange(alarms_key(team), entry, entry)
+            return decode_alarm(found[0][1]) if found else None
+    return None
+
+
+def decode_alarm(fields: dict[bytes, bytes]) -> Alarm | None:
+    """Return the alarm in the fields of a Stream entry, or None if there is none that can be read."""
+    try:
+        return _decoder.decode(fields[b"alarm"])
+    except (KeyError, msgspec.DecodeError):
+        return None
+
+
+def known_key(team: str, athlete: str, boot: int, kind: str) -> str:
+    """Return the Sorted Set in which the script keeps the episodes it knows of one athlete, boot and kind."""
+    return f"{alarms_seen_key(team)}:{athlete}:{boot}:{kind}"

@@ -1,0 +1,65 @@
+-- Adds one transition of one alarm to its team's Stream, exactly once.
+--
+-- KEYS[1]  the team's Stream of alarms
+-- KEYS[2]  Sorted Set of what is known of this athlete, boot and kind; the score is an episode, a member is
+--          "<episode>|<transition>|<Stream entry>", or "<episode>|same|<episode>" for one that is another's resend
+-- ARGV     1 transition, 2 episode, 3 samples within which two onsets are one episode, 4 identity, 5 alarm,
+--          6 entries the Stream keeps, 7 members the Sorted Set keeps, 8 seconds until it is forgotten
+--
+-- Answers {what, episode, Stream entry}: "added"; "known": it was there before; "rename": send it again under the
+-- episode given, which is the same one; "unknown": an acknowledgement of what was never raised.
+
+local stream, seen = KEYS[1], KEYS[2]
+local transition, episode, reach = ARGV[1], ARGV[2], tonumber(ARGV[3])
+
+local function at(from, to)
+  local found = {}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', seen, from, to)) do
+    local known, what, entry = string.match(member, '^(%d+)|(%a+)|(.+)$')
+    found[#found + 1] = { episode = known, what = what, entry = entry }
+  end
+  return found
+end
+
+local function remember(what, entry)
+  redis.call('ZADD', seen, episode, episode .. '|' .. what .. '|' .. entry)
+  redis.call('ZREMRANGEBYRANK', seen, 0, -(tonumber(ARGV[7]) + 1))
+  redis.call('EXPIRE', seen, ARGV[8])
+end
+
+local raised = nil
+for _, known in ipairs(at(episode, episode)) do
+  if known.what == transition then
+    return { 'known', episode, known.entry }
+  elseif known.what == 'raised' then
+    raised = episode
+  elseif known.what == 'same' then
+    raised = known.entry
+  end
+end
+
+if raised == nil then
+  local distance = reach
+  for _, known in ipairs(at(tonumber(episode) - reach, tonumber(episode) + reach)) do
+    local apart = math.abs(tonumber(known.episode) - tonumber(episode))
+    if known.what == 'raised' and apart <= distance and (raised == nil or apart < distance) then
+      raised, distance = known.episode, apart
+    end
+  end
+  if raised ~= nil and transition == 'raised' then
+    remember('same', raised)
+  end
+end
+
+if raised ~= nil and raised ~= episode then
+  return { transition == 'raised' and 'known' or 'rename', raised, '' }
+end
+if raised == nil and transition == 'acknowledged' then
+  return { 'unknown', episode, '' }
+end
+
+local entry = redis.call(
+  'XADD', stream, 'MAXLEN', '~', ARGV[6], '*', 'identity', ARGV[4], 'transition', transition, 'alarm', ARGV[5]
+)
+remember(transition, entry)
+return { 'added', episode, entry }

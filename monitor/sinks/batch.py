@@ -1,0 +1,35 @@
+"""What the monitor hands to a sink at once."""
+
+from dataclasses import dataclass, field
+
+from monitor.contract import Alarm
+from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
+
+
+@dataclass(slots=True)
+class SinkBatch:
+    """Everything that became known since the last batch.
+
+    Attributes
+    ----------
+    beats : list of (team, athlete, BeatEntry)
+        In order of each athlete's beats.
+    states : list of AthleteState
+        At most one an athlete.
+    waves : list of (team, athlete, WaveMessage)
+        Only of athletes that somebody watches.
+    alarms : list of Alarm
+        In the order in which they are to be told.
+    monitor : MonitorState or None
+        The heartbeat, when it is due.
+    """
+
+    beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
+    states: list[AthleteState] = field(default_factory=list)
+    waves: list[tuple[str, str, WaveMessage]] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
+    monitor: MonitorState | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(self.beats or self.states or self.waves or self.alarms or self.monitor)

@@ -1,0 +1,377 @@
+"""The monitor's output to Redis or Valkey: live state as it comes, alarms without fail.
+
+Beats, states and waveforms of a time when the server is away are dropped and counted: they are about now. Alarms wait
+in the outbox and go out in order when it is back.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, Self
+
+import msgspec
+import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from monitor.backoff import Backoff
+from monitor.contract import Alarm
+from monitor.live_state import (
+    ATHLETE_TTL_S,
+    BEATS_KEPT,
+    MONITOR_TTL_S,
+    PREFIX,
+    TEAMS_KEY,
+    athlete_key,
+    beats_key,
+    monitor_key,
+    wave_key,
+)
+from monitor.sinks.alarm_script import AlarmScript
+from monitor.sinks.alarm_tail import acknowledgements
+from monitor.sinks.batch import SinkBatch
+from monitor.sinks.connection import open_redis, shown_url
+from monitor.sinks.outbox import Outbox, Waiting
+
+_WATCHED_EVERY_S: Final = 1.0
+_GREETING_S: Final = 1.0
+_FAREWELL_S: Final = 1.0
+_ALARMS_AT_ONCE: Final = 64
+_WAVES: Final = f"{PREFIX}wave:"
+
+_log = structlog.stdlib.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class RedisSink:
+    """Writes what the monitor knows; entered as an asynchronous context manager.
+
+    Parameters
+    ----------
+    url : str
+        See `monitor.sinks.open_redis`.
+    outbox : Outbox
+        Where alarms wait; the sink does not close it.
+    on_connection : callable or None
+        Called with True when the server answers, with False when it no longer does.
+
+    Raises
+    ------
+    SettingsError
+        If `url` is none.
+    """
+
+    def __init__(
+        self, url: str, *, outbox: Outbox, on_connection: Callable[[bool], None] | None = None
+    ) -> None:
+        self._shown = shown_url(url)
+        self._client = open_redis(url)
+        self._outbox = outbox
+        self._on_connection = on_connection
+        self._script = AlarmScript(self._client)
+        # SQLite waits for the disk; the event loop must not.
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._dropped: Counter[str] = Counter()
+        self._alarms_added = 0
+        self._connected = False
+        self._tried = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._alarms_wait = asyncio.Event()
+        self._announced: set[str] = set()
+        self._watched: set[tuple[str, str]] = set()
+        self._watched_at = -_WATCHED_EVERY_S
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server answered last time."""
+        return self._connected
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Beats, states, waves, heartbeats and alarms that were not written, counted by those names."""
+        return self._dropped
+
+    @property
+    def alarms_added(self) -> int:
+        """Transitions of alarms that this sink has added to a Stream."""
+        return self._alarms_added
+
+    @property
+    def outbox_waiting(self) -> int:
+        """Alarms that wait for the server."""
+        return len(self._outbox)
+
+    async def write(self, batch: SinkBatch) -> None:
+        """Write a batch: alarms to the outbox, and on from there; all else in one round trip, or not at all.
+
+        It raises for nothing the server does, and never waits long for one that is away.
+        """
+        for task in self._tasks:
+            if task.done():
+                task.result()
+        if batch.alarms:
+            await self._on_disk(self._outbox.put, batch.alarms)
+            self._alarms_wait.set()
+        if not (batch.beats or batch.states or batch.waves or batch.monitor):
+            return
+        if not self._connected:
+            self._count_dropped(batch)
+            return
+        names, pipeline = self._pipeline(batch)
+        try:
+            replies = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            self._count_dropped(batch)
+            self._report_lost(error)
+            return
+        refused = [
+            (name, reply)
+            for name, reply in zip(names, replies, strict=True)
+            if isinstance(reply, Exception) and name != "expiry"
+        ]
+        if refused:
+            self._count_refused(refused)
+
+    async def watched(self) -> set[tuple[str, str]]:
+        """Return the athletes, as (team, athlete), whose waveform somebody listens to.
+
+        The server is asked about once a second; in between, and while it is away, the last answer or none is
+        returned. Only those who subscribe to a channel by name are seen, not those who subscribe to a pattern.
+        """
+        now = time.monotonic()
+        if not self._connected:
+            self._watched = set()
+        elif now - self._watched_at >= _WATCHED_EVERY_S:
+            self._watched_at = now
+            try:
+                channels: Any = await self._client.pubsub_channels(f"{_WAVES}*")
+            except (RedisError, OSError) as error:
+                self._watched = set()
+                self._report_failure(error)
+            else:
+                self._watched = {found for channel in channels if (found := _whose_wave(channel)) is not None}
+        return self._watched
+
+    async def acknowledgements(self, *, since: float | None = None) -> AsyncIterator[Alarm]:
+        """Yield what others acknowledge, in each team's order, for as long as it is iterated.
+
+        Parameters
+        ----------
+        since : float or None
+            Unix time, in seconds by the server's clock, from which to begin; None begins now.
+        """
+        async for alarm in acknowledgements(self._client, since=since):
+            yield alarm
+
+    async def drained(self, within_s: float) -> bool:
+        """Wait until no alarm waits, at most `within_s` seconds; return whether that is so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while len(self._outbox):  # noqa: ASYNC110 - the outbox lives in another thread and sets no event
+                    await asyncio.sleep(0.01)
+        return not len(self._outbox)
+
+    async def __aenter__(self) -> Self:
+        if len(self._outbox):
+            self._alarms_wait.set()
+        self._tasks = [
+            asyncio.create_task(self._keep_connected(), name="redis-connection"),
+            asyncio.create_task(self._send_alarms(), name="redis-alarms"),
+        ]
+        # With a server that is there, nothing is dropped at the start.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GREETING_S):
+                await self._tried.wait()
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        if self._connected:
+            await self.drained(_FAREWELL_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        await self._client.aclose()
+        self._disk.shutdown()
+        if len(self._outbox):
+            _log.warning("alarms stay in the outbox until the next start", waiting=len(self._outbox))
+        self._report_connected(connected=False)
+
+    def _pipeline(self, batch: SinkBatch) -> tuple[list[str], Any]:
+        # The client types pipelines by protocol and decoding; what is put in here needs none of it.
+        pipeline: Any = self._client.pipeline(transaction=False)
+        names: list[str] = []
+        for team, athlete, beat in batch.beats:
+            pipeline.xadd(
+                beats_key(team, athlete), {"beat": _encode(beat)}, maxlen=BEATS_KEPT, approximate=True
+            )
+            names.append("beats")
+        for state in batch.states:
+            key = athlete_key(state.team, state.athlete)
+            pipeline.hset(key, mapping={"state": _encode(state)})
+            pipeline.expire(key, ATHLETE_TTL_S)
+            names += ["states", "expiry"]
+        if teams := {state.team for state in batch.states}:
+            pipeline.sadd(TEAMS_KEY, *teams)
+            names.append("expiry")
+        for team, athlete, wave in batch.waves:
+            pipeline.publish(wave_key(team, athlete), _encode(wave))
+            names.append("waves")
+        if batch.monitor is not None:
+            pipeline.set(monitor_key(batch.monitor.monitor_id), _encode(batch.monitor), ex=MONITOR_TTL_S)
+            names.append("heartbeats")
+        return names, pipeline
+
+    def _count_dropped(self, batch: SinkBatch) -> None:
+        for name, count in (
+            ("beats", len(batch.beats)),
+            ("states", len(batch.states)),
+            ("waves", len(batch.waves)),
+            ("heartbeats", int(batch.monitor is not None)),
+        ):
+            if count:
+                self._dropped[name] += count
+
+    def _count_refused(self, refused: list[tuple[str, Exception]]) -> None:
+        before = self._dropped.total()
+        for name, _ in refused:
+            self._dropped[name] += 1
+        # The first, then each time their number has doubled: a full server must not fill the log.
+        if before.bit_length() != self._dropped.total().bit_length():
+            _log.error(
+                "the server refuses what is written",
+                server=self._shown,
+                reason=str(refused[0][1]),
+                dropped=dict(self._dropped),
+            )
+
+    async def _keep_connected(self) -> None:
+        backoff = Backoff()
+        failures = 0
+        while True:
+            try:
+                # `ping` is typed as either kind of client's.
+                answer: Any = self._client.ping()
+                await answer
+            except (RedisError, OSError) as error:
+                self._tried.set()
+                failures += 1
+                wait_s = backoff.next_wait_s()
+                _log.warning(
+                    "no Redis, trying again",
+                    server=self._shown,
+                    reason=str(error),
+                    failures=failures,
+                    wait_s=round(wait_s, 2),
+                    alarms_waiting=len(self._outbox),
+                )
+                await self._client.connection_pool.disconnect(inuse_connections=False)
+                await asyncio.sleep(wait_s)
+                continue
+            backoff.succeeded()
+            failures = 0
+            self._lost.clear()
+            self._announced.clear()
+            self._report_connected(connected=True)
+            self._tried.set()
+            _log.info("connected to Redis", server=self._shown, alarms_waiting=len(self._outbox))
+            self._alarms_wait.set()
+            await self._lost.wait()
+            # Idle connections to the server that is gone would each fail once more.
+            await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    async def _send_alarms(self) -> None:
+        backoff = Backoff()
+        while True:
+            await self._alarms_wait.wait()
+            self._alarms_wait.clear()
+            while len(self._outbox) and self._connected:
+                if await self._send_oldest():
+                    backoff.succeeded()
+                else:
+                    await asyncio.sleep(backoff.next_wait_s())
+
+    async def _send_oldest(self) -> bool:
+        """Send alarms that wait longest, in order; return False if the server would not take all of them."""
+        oldest = await self._on_disk(self._outbox.oldest, _ALARMS_AT_ONCE)
+        sent: list[Waiting] = []
+        held_teams: set[str] = set()
+        all_taken = bool(oldest)
+        for waiting, alarm in oldest:
+            if alarm.team in held_teams:
+                continue
+            try:
+                await self._send(alarm)
+            except (RedisError, OSError) as error:
+                all_taken = False
+                self._report_failure(error)
+                if not _is_one_alarms_fault(error):
+                    break
+                # Only this team's Stream is amiss; the order within the team is kept, the others go on.
+                held_teams.add(alarm.team)
+                _log.error(
+                    "the server refuses an alarm, trying again", alarm=alarm.identity, reason=str(error)
+                )
+            else:
+                sent.append(waiting)
+        if sent:
+            await self._on_disk(self._outbox.sent, sent)
+        return all_taken
+
+    async def _send(self, alarm: Alarm) -> None:
+        if alarm.team not in self._announced:
+            # As `ping` above.
+            adding: Any = self._client.sadd(TEAMS_KEY, alarm.team)
+            await adding
+            self._announced.add(alarm.team)
+        addition = await self._script.add(alarm)
+        if addition.added:
+            self._alarms_added += 1
+        elif addition.outcome == "unknown":
+            self._dropped["alarms"] += 1
+            _log.error("an acknowledgement of what was never raised is left out", alarm=alarm.identity)
+
+    async def _on_disk(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
+
+    def _report_failure(self, error: Exception) -> None:
+        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+            self._report_lost(error)
+        elif not _is_one_alarms_fault(error):
+            _log.error(
+                "the server refuses", server=self._shown, reason=str(error), alarms_waiting=len(self._outbox)
+            )
+
+    def _report_lost(self, error: Exception) -> None:
+        if self._connected:
+            _log.warning(
+                "connection to Redis lost; alarms wait in the outbox, all else is dropped",
+                server=self._shown,
+                reason=str(error) or type(error).__name__,
+            )
+        self._report_connected(connected=False)
+        self._lost.set()
+
+    def _report_connected(self, *, connected: bool) -> None:
+        if connected == self._connected:
+            return
+        self._connected = connected
+        if self._on_connection is not None:
+            self._on_connection(connected)
+
+
+def _is_one_alarms_fault(error: Exception) -> bool:
+    # All else that a server says (out of memory, read-only, loading) it says to everybody.
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+def _whose_wave(channel: bytes) -> tuple[str, str] | None:
+    team, closed, athlete = channel.decode(errors="replace").removeprefix(_WAVES).partition("}:")
+    if not closed or not team.startswith("{"):
+        return None
+    return team[1:], athlete
