@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -168,9 +169,10 @@ async def client(redis_server: GuardedServer) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Outbox:
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
     """Return an empty outbox."""
-    return Outbox(tmp_path / "outbox.sqlite3")
+    with closing(Outbox(tmp_path / "outbox.sqlite3")) as outbox:
+        yield outbox
 
 
 async def _writes_everything(server: GuardedServer, outbox: Outbox) -> None:
@@ -206,7 +208,6 @@ async def _writes_everything(server: GuardedServer, outbox: Outbox) -> None:
         assert dict(sink.dropped) == {}
     await listener.aclose()
     await client.aclose()
-    outbox.close()
 
 
 async def test_writes_everything_where_readers_look(redis_server: GuardedServer, outbox: Outbox) -> None:
