@@ -33,6 +33,7 @@ from monitor.errors import PacketError
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.live_state import AthleteState, BeatEntry, WaveMessage
 from monitor.rhythm import AthleteLimits
+from monitor.sinks.batch import SinkBatch
 from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
 
 MAX_ATHLETES: Final = 5000
@@ -45,28 +46,6 @@ STRIP_BEFORE_S: Final = 8.0
 STRIP_AFTER_S: Final = 5.0
 
 Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class WatchOutput:
-    """What a tick brought.
-
-    Attributes
-    ----------
-    beats : list of (team, athlete, BeatEntry)
-        New beats.
-    states : list of AthleteState
-        States that are due to be told.
-    waves : list of (team, athlete, WaveMessage)
-        New signal of athletes somebody looks at.
-    alarms : list of Alarm
-        Transitions, in order.
-    """
-
-    beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
-    states: list[AthleteState] = field(default_factory=list)
-    waves: list[tuple[str, str, WaveMessage]] = field(default_factory=list)
-    alarms: list[Alarm] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -169,7 +148,7 @@ class Watch:
         if athlete is not None:
             athlete.changed = True
 
-    def tick(self, now: float, watched: Iterable[Key] = ()) -> WatchOutput:
+    def tick(self, now: float, watched: Iterable[Key] = ()) -> SinkBatch:
         """Move everything on that has something waiting.
 
         Parameters
@@ -179,7 +158,7 @@ class Watch:
         watched : iterable of (team, athlete)
             Whose waveforms somebody looks at.
         """
-        output = WatchOutput()
+        output = SinkBatch()
         looked_at = frozenset(watched)
         waiting = []
         for athlete in list(self._athletes.values()):
@@ -276,9 +255,7 @@ class Watch:
         if status.online:
             athlete.last_packet_at = max(athlete.last_packet_at, now)
 
-    def _round(
-        self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: WatchOutput
-    ) -> None:
+    def _round(self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: SinkBatch) -> None:
         """Move each waiting athlete on by one stretch."""
         moved: list[_Moved] = []
         groups: dict[tuple[float, int], list[tuple[Athlete, int, list[Piece]]]] = {}
@@ -320,7 +297,7 @@ class Watch:
         return _Moved(line, row, output, first)
 
     def _name_beats(
-        self, moved: list[_Moved], now: float, watched: frozenset[Key], output: WatchOutput
+        self, moved: list[_Moved], now: float, watched: frozenset[Key], output: SinkBatch
     ) -> None:
         """Classify all new beats in one call, then read rhythms and tell what there is to tell."""
         beats = classify(self._classifier, Beats.join([group.output.beats for group in moved]))
@@ -340,7 +317,7 @@ class Watch:
                 if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
                     output.waves.append((athlete.team, athlete.name, _wave(athlete, group, named, position)))
 
-    def _tell_beats(self, group: _Moved, beats: Beats, output: WatchOutput) -> None:
+    def _tell_beats(self, group: _Moved, beats: Beats, output: SinkBatch) -> None:
         for index, row in enumerate(beats.rows.tolist()):
             athlete = self._owners[group.line.rate_hz, row]
             label = LABELS[int(beats.label[index])]
@@ -366,7 +343,7 @@ class Watch:
                 )
             )
 
-    def _tell_event(self, athlete: Athlete, event: RhythmEvent, now: float, output: WatchOutput) -> None:
+    def _tell_event(self, athlete: Athlete, event: RhythmEvent, now: float, output: SinkBatch) -> None:
         for alarm in self._machine.event(athlete.whose(), event, now):
             output.alarms.append(self._with_strip(athlete, alarm))
             athlete.changed = True
@@ -389,7 +366,7 @@ class Watch:
         )
         return msgspec.structs.replace(alarm, strip=strip)
 
-    def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: WatchOutput) -> None:
+    def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: SinkBatch) -> None:
         """Begin a row for a strap that is new, or has started again."""
         if athlete.line is not None:
             ended = athlete.line.finish(np.array([athlete.row]))
@@ -423,7 +400,7 @@ class Watch:
             athlete.line.release(athlete.row)
             athlete.line = None
 
-    def _mind_silence(self, athlete: Athlete, now: float, output: WatchOutput) -> None:
+    def _mind_silence(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
         silent_for = now - athlete.last_packet_at
         silent = silent_for >= SILENT_AFTER_S or not athlete.online
         end = athlete.end_sample

@@ -1,0 +1,84 @@
+"""``strapwatch demo``: a team of athletes, live, with nothing to install or configure."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+
+from monitor.errors import UsageError
+
+_HELP = """Show a team of athletes, live: broker, Redis-compatible server, straps, monitor and dashboard in one go.
+
+With recordings in STRAPWATCH_DATA (or the user's data folder) the athletes are records the classifier has never seen;
+without, real minutes of record 208 and synthetic athletes. Without a terminal, or with --headless, a line every few
+seconds and a summary.
+
+[bold]Example[/bold]
+
+  strapwatch demo --athletes 8 --seconds 60 --headless --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("demo", help=_HELP)(demo)
+
+
+def demo(
+    *,
+    athletes: Annotated[int, typer.Option("--athletes", metavar="N", help="How many athletes.")] = 8,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="N", help="Stop after so many seconds.")
+    ] = None,
+    speed: Annotated[
+        float, typer.Option("--speed", metavar="FACTOR", help="Seconds of signal per second.")
+    ] = 1.0,
+    headless: Annotated[bool, typer.Option("--headless", help="No dashboard.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Summary as JSON, alone on standard output; implies --headless.")
+    ] = False,
+) -> None:
+    """Choose the athletes, run the demo, print its summary."""
+    if not 1 <= athletes <= 200:
+        raise UsageError(f"--athletes {athletes}: use 1 to 200")
+    if seconds is not None and not 0.0 < seconds < float("inf"):
+        raise UsageError(f"--seconds {seconds:g}: use a number above 0")
+    if not 0.0 < speed <= 100.0:
+        raise UsageError(f"--speed {speed:g}: use a number above 0 and at most 100")
+    from pathlib import Path
+
+    import models
+    from monitor.demo import Demo, DemoOptions, cast
+    from monitor.demo.summary import describe
+
+    parts = cast(athletes, card=Path(models.__file__).parent / "weights" / "grunet.json")
+    show = None if headless or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()) else _dashboard
+    demo_ = Demo(
+        DemoOptions(parts=parts, seconds=seconds, speed=speed), say=lambda line: typer.echo(line, err=True)
+    )
+    result = asyncio.run(_interruptible(demo_.run(show)))
+    if result is None:
+        raise typer.Exit(130)
+    typer.echo(json.dumps(result, indent=2) if as_json else describe(result))
+
+
+async def _interruptible(running: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the demo's result; None when a signal ended it."""
+    task = asyncio.ensure_future(running)
+    loop = asyncio.get_running_loop()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(ending, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        return await task
+    return None
+
+
+async def _dashboard(server_url: str) -> None:
+    from monitor.dashboard import DashboardApp
+
+    await DashboardApp(server_url).run_async()

@@ -1,0 +1,256 @@
+"""Start everything, watch it, end everything."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from monitor.demo.cast import EXCERPT, SYNTHETIC, Part
+from monitor.demo.observer import Observer, all_labels
+from monitor.demo.summary import quantiles, summary
+from monitor.embedded import EmbeddedBroker, EmbeddedServer, spawn
+from monitor.errors import ServerError
+from monitor.sinks import open_redis
+from monitor.sources import parse_mqtt_url
+
+TEAM: Final = "demo"
+MONITOR_ID: Final = "demo"
+LINE_EVERY_S: Final = 5.0
+READY_WITHIN_S: Final = 120.0
+"""The first start ever compiles the stages."""
+_DRAIN_S: Final = 1.5
+_END_WITHIN_S: Final = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """How a demo runs.
+
+    Attributes
+    ----------
+    parts : list of Part
+        Who takes part.
+    seconds : float or None
+        How long the straps send; None until interrupted.
+    speed : float
+        Seconds of signal per second.
+    """
+
+    parts: list[Part]
+    seconds: float | None
+    speed: float
+
+
+class Demo:
+    """A demo from start to end.
+
+    Parameters
+    ----------
+    options : DemoOptions
+        How it runs.
+    say : callable
+        Takes a line for the person who waits.
+    """
+
+    def __init__(self, options: DemoOptions, *, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._say = say
+        self._observer: Observer | None = None
+
+    async def run(self, show: "Callable[[str], Any] | None" = None) -> dict[str, Any]:
+        """Run the demo and return its summary.
+
+        Parameters
+        ----------
+        show : callable, optional
+            Given the server's URL, returns an awaitable that shows a dashboard and ends when the person leaves it.
+
+        Raises
+        ------
+        ServerError
+            If one of the parts does not start, or ends before it should.
+        """
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strapwatch-demo-")))
+            broker = stack.enter_context(EmbeddedBroker())
+            server = stack.enter_context(EmbeddedServer())
+            monitor = _Child(stack, folder, "monitor", _monitor_arguments(broker.url, server.url, folder))
+            client = open_redis(server.url)
+            observer = Observer(
+                client,
+                broker=parse_mqtt_url(broker.url),
+                team=TEAM,
+                athletes=[part.athlete for part in self._options.parts],
+                monitor_id=MONITOR_ID,
+            )
+            truth = asyncio.create_task(observer.hear_truth())
+            try:
+                await self._wait_until_ready(observer, monitor)
+                straps = _Child(stack, folder, "simulate", self._strap_arguments(broker.url))
+                self._say(f"straps: {_introduce(self._options.parts)}")
+                begun = time.monotonic()
+                await self._watch(observer, monitor, straps, show, server.url)
+                seconds = time.monotonic() - begun
+                result = await asyncio.to_thread(straps.end)
+                await asyncio.sleep(_DRAIN_S)
+                await observer.read()
+                return summary(observer, self._options.parts, _strap_summary(result, straps), seconds=seconds)
+            finally:
+                truth.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await truth
+                await client.aclose()
+
+    async def _wait_until_ready(self, observer: Observer, monitor: "_Child") -> None:
+        begun = time.monotonic()
+        said = False
+        while time.monotonic() - begun < READY_WITHIN_S:
+            await observer.read()
+            if observer.seen.monitor is not None and observer.seen.monitor.broker_connected:
+                return
+            monitor.must_run()
+            if not said and time.monotonic() - begun > 5.0:
+                self._say(
+                    "the monitor is getting ready; the first start ever compiles its stages (about 20 s)"
+                )
+                said = True
+            await asyncio.sleep(0.1)
+        raise ServerError(f"the monitor was not ready within {READY_WITHIN_S:g} s:\n{monitor.last_words()}")
+
+    async def _watch(
+        self,
+        observer: Observer,
+        monitor: "_Child",
+        straps: "_Child",
+        show: "Callable[[str], Any] | None",
+        server_url: str,
+    ) -> None:
+        following = asyncio.create_task(observer.follow())
+        waiting = [following, asyncio.create_task(_until_ended(straps, monitor))]
+        if show is not None:
+            waiting.append(asyncio.ensure_future(show(server_url)))
+        else:
+            waiting.append(asyncio.create_task(self._tell(observer)))
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def _tell(self, observer: Observer) -> None:
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(LINE_EVERY_S)
+            seen = observer.seen
+            beats = all_labels(seen.beats)
+            late = quantiles(seen.latency_s)["p99"]
+            monitor = seen.monitor
+            self._say(
+                f"{time.monotonic() - begun:.0f} s: "
+                f"{monitor.packets_received if monitor else 0} packets, "
+                f"{monitor.packets_lost if monitor else 0} lost, "
+                f"beats {' '.join(f'{label} {count}' for label, count in beats.items())}, "
+                f"{len(seen.raised)} alarms, latency p99 {'unknown' if late is None else f'{1000 * late:.0f} ms'}"
+            )
+
+    def _strap_arguments(self, broker_url: str) -> list[str]:
+        options = self._options
+        arguments = ["simulate", "--broker", broker_url, "--team", TEAM, "--loop", "--json"]
+        arguments += ["--speed", str(options.speed)]
+        if options.seconds is not None:
+            arguments += ["--seconds", str(options.seconds)]
+        recorded = [part for part in options.parts if part.record != SYNTHETIC]
+        synthetic = [part for part in options.parts if part.record == SYNTHETIC]
+        for part in recorded:
+            arguments += ["--record", part.record]
+        if synthetic:
+            arguments += ["--synthetic", str(len(synthetic))]
+        for part in (*recorded, *synthetic):
+            arguments += ["--athlete", part.athlete, "--start", str(part.start_s)]
+        return arguments
+
+
+class _Child:
+    """One of our own commands, running beside us."""
+
+    def __init__(self, stack: contextlib.ExitStack, folder: Path, name: str, arguments: list[str]) -> None:
+        self.name = name
+        self._out: IO[bytes] = stack.enter_context((folder / f"{name}.out").open("w+b"))
+        self._log: IO[bytes] = stack.enter_context((folder / f"{name}.log").open("w+b"))
+        self._process = spawn(arguments, stdout=self._out, stderr=self._log)
+        stack.callback(self.end)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def must_run(self) -> None:
+        if not self.running:
+            raise ServerError(f"{self.name} ended with exit code {self.exit_code}:\n{self.last_words()}")
+
+    def last_words(self, lines: int = 5) -> str:
+        self._log.seek(0)
+        return "\n".join(self._log.read().decode(errors="replace").splitlines()[-lines:])
+
+    def end(self) -> bytes:
+        """End the command in order, else the hard way; return what it printed."""
+        process = self._process
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+        if self._out.closed:
+            return b""
+        self._out.seek(0)
+        return self._out.read()
+
+
+def _monitor_arguments(broker_url: str, server_url: str, folder: Path) -> list[str]:
+    return [
+        "monitor",
+        "--broker", broker_url,
+        "--redis", server_url,
+        "--id", MONITOR_ID,
+        "--outbox", str(folder / "outbox.sqlite"),
+    ]  # fmt: skip
+
+
+async def _until_ended(straps: _Child, monitor: _Child) -> None:
+    while straps.running:
+        monitor.must_run()
+        await asyncio.sleep(0.1)
+    if straps.exit_code not in (0, None):
+        raise ServerError(f"the straps ended with exit code {straps.exit_code}:\n{straps.last_words()}")
+
+
+def _strap_summary(printed: bytes, straps: _Child) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads(printed)
+    except json.JSONDecodeError as error:
+        raise ServerError(f"the straps left no summary:\n{straps.last_words()}") from error
+    return result
+
+
+def _introduce(parts: list[Part]) -> str:
+    return ", ".join(
+        f"{part.athlete} {part.record}" + ("" if part.record == SYNTHETIC else f" from {part.start_s:g} s")
+        for part in parts
+    ).replace(EXCERPT, "mitdb/208 excerpt")

@@ -1,0 +1,243 @@
+"""The monitor, live: packets in at one end, beats and alarms out at the other, the watch between them.
+
+The event loop only moves bytes; one compute thread owns the watch and all its banks. Each tick takes what has
+arrived, runs the watch over it in that thread and hands the result to the writer, which sends whatever has gathered
+since its last round trip. Nothing here waits for the server: while it is away, alarms wait in the outbox and the rest
+is dropped and counted.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final, Protocol
+
+import structlog
+
+from monitor.contract import Alarm
+from monitor.live_state import AthleteState, MonitorState
+from monitor.sinks.batch import SinkBatch
+from monitor.sources import Arrival, Source
+from monitor.watch import Watch
+
+HEARTBEAT_EVERY_S: Final = 1.0
+WATCHED_EVERY_S: Final = 0.5
+IDLE_TICK_S: Final = 0.25
+"""Without arrivals the watch is still moved on this often: silence has to be noticed."""
+FAREWELL_S: Final = 1.0
+_MOST_BEATS: Final = 100_000
+_MOST_WAVES: Final = 5_000
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+class BatchSink(Protocol):
+    """What the monitor needs of a sink, see `monitor.sinks.RedisSink`."""
+
+    async def write(self, batch: SinkBatch) -> None:
+        """Send a batch, or keep its alarms for later."""
+        ...
+
+    async def watched(self) -> set[tuple[str, str]]:
+        """Return whose waveforms somebody looks at."""
+        ...
+
+    def acknowledgements(self) -> AsyncIterator[Alarm]:
+        """Yield what others have acknowledged."""
+        ...
+
+    @property
+    def outbox_waiting(self) -> int:
+        """Alarms that wait for the server."""
+        ...
+
+
+class LiveMonitor:
+    """Runs a watch between a source and a sink.
+
+    Parameters
+    ----------
+    source : Source
+        Entered already, and entered last: packets arrive from now on.
+    sink : BatchSink
+        Where results go.
+    watch : Watch
+        Warm already, so that no packet waits for a compiler.
+    monitor_id : str
+        Name in the heartbeat.
+    model, settings_hash : str
+        What decides, for the heartbeat.
+    tick_s : float
+        How often arrivals are taken, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        sink: BatchSink,
+        watch: Watch,
+        monitor_id: str,
+        model: str,
+        settings_hash: str,
+        tick_s: float,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._watch = watch
+        self._monitor_id = monitor_id
+        self._model = model
+        self._settings_hash = settings_hash
+        self._tick_s = tick_s
+        self._started_at = time.time()
+        self._begun = time.monotonic()
+        self._acknowledged: list[Alarm] = []
+        self._watched: set[tuple[str, str]] = set()
+        self._outgoing = _Outgoing()
+        self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+
+    async def run(self, on_heartbeat: Callable[[MonitorState], None] | None = None) -> None:
+        """Run until cancelled; what is under way is then finished and sent, for at most `FAREWELL_S`.
+
+        Parameters
+        ----------
+        on_heartbeat : callable, optional
+            Called with every heartbeat.
+        """
+        tasks = [
+            asyncio.create_task(self._write(), name="writer"),
+            asyncio.create_task(self._hear_acknowledgements(), name="acknowledgements"),
+            asyncio.create_task(self._see_who_watches(), name="watched"),
+            asyncio.create_task(self._beat(on_heartbeat), name="heartbeat"),
+            asyncio.create_task(self._tick(), name="ticks"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._once()
+                    await self._sink.write(self._outgoing.take())
+            self._compute.shutdown(wait=False, cancel_futures=True)
+
+    def now(self) -> float:
+        """Return the Unix time in seconds, on a clock that only moves forward."""
+        return self._started_at + (time.monotonic() - self._begun)
+
+    async def _tick(self) -> None:
+        idle_since = time.monotonic()
+        while True:
+            await asyncio.sleep(self._tick_s)
+            if await self._once(even_if_idle=time.monotonic() - idle_since >= IDLE_TICK_S):
+                idle_since = time.monotonic()
+
+    async def _once(self, *, even_if_idle: bool = True) -> bool:
+        arrivals = self._source.take()
+        acknowledged, self._acknowledged = self._acknowledged, []
+        if not (arrivals or acknowledged or even_if_idle):
+            return False
+        batch = await asyncio.get_running_loop().run_in_executor(
+            self._compute, self._run_watch, arrivals, acknowledged, frozenset(self._watched), self.now()
+        )
+        self._outgoing.add(batch)
+        return True
+
+    def _run_watch(
+        self,
+        arrivals: list[Arrival],
+        acknowledged: list[Alarm],
+        watched: frozenset[tuple[str, str]],
+        now: float,
+    ) -> SinkBatch:
+        for arrival in arrivals:
+            self._watch.receive(arrival.topic, arrival.payload, now)
+            arrival.ack()
+        for alarm in acknowledged:
+            self._watch.acknowledge(alarm, now)
+        return self._watch.tick(now, watched)
+
+    async def _write(self) -> None:
+        while True:
+            await self._outgoing.something.wait()
+            await self._sink.write(self._outgoing.take())
+
+    async def _hear_acknowledgements(self) -> None:
+        async for alarm in self._sink.acknowledgements():
+            self._acknowledged.append(alarm)
+
+    async def _see_who_watches(self) -> None:
+        while True:
+            self._watched = await self._sink.watched()
+            await asyncio.sleep(WATCHED_EVERY_S)
+
+    async def _beat(self, on_heartbeat: Callable[[MonitorState], None] | None) -> None:
+        while True:
+            state = self.state()
+            self._outgoing.add(SinkBatch(monitor=state))
+            if on_heartbeat is not None:
+                on_heartbeat(state)
+            await asyncio.sleep(HEARTBEAT_EVERY_S)
+
+    def state(self) -> MonitorState:
+        """Return how the monitor is."""
+        counters = self._watch.counters
+        refused = dict(self._source.refused)
+        for reason, count in counters.refused.items():
+            refused[reason] = refused.get(reason, 0) + count
+        return MonitorState(
+            monitor_id=self._monitor_id,
+            at=self.now(),
+            started_at=self._started_at,
+            athletes=self._watch.athletes,
+            packets_received=counters.packets,
+            packets_lost=self._watch.lost_packets(),
+            packets_refused=sum(refused.values()),
+            packets_dropped=self._source.dropped,
+            samples=counters.samples,
+            beats=counters.beats,
+            alarms=counters.alarms,
+            broker_connected=self._source.connected,
+            outbox_waiting=self._sink.outbox_waiting,
+            model=self._model,
+            settings_hash=self._settings_hash,
+            refused=refused,
+        )
+
+
+class _Outgoing:
+    """What waits for the writer: bounded, the newest state of each athlete only, alarms always."""
+
+    def __init__(self) -> None:
+        self.something = asyncio.Event()
+        self.dropped = 0
+        self._batch = SinkBatch()
+        self._states: dict[tuple[str, str], AthleteState] = {}
+
+    def add(self, batch: SinkBatch) -> None:
+        if not batch:
+            return
+        waiting = self._batch
+        waiting.beats += batch.beats
+        waiting.waves += batch.waves
+        waiting.alarms += batch.alarms
+        waiting.monitor = batch.monitor or waiting.monitor
+        for state in batch.states:
+            self._states[state.team, state.athlete] = state
+        for waits, most in ((waiting.beats, _MOST_BEATS), (waiting.waves, _MOST_WAVES)):
+            if len(waits) > most:
+                self.dropped += len(waits) - most
+                del waits[: len(waits) - most]
+        self.something.set()
+
+    def take(self) -> SinkBatch:
+        batch, self._batch = self._batch, SinkBatch()
+        batch.states = list(self._states.values())
+        self._states.clear()
+        self.something.clear()
+        return batch

@@ -1,0 +1,152 @@
+"""The life of an alarm, as a pure machine."""
+
+import pytest
+
+from monitor.alarms import COMPLETE_AFTER_S, DISPLAY_S, MAX_LATCHED, AlarmMachine, Whose
+from monitor.catalogue import CATALOGUE
+from monitor.contract import AAMI_CLASSES, EpisodeTransition, RhythmEvent, RhythmKind, TechnicalKind
+
+RATE_HZ = 360.0
+V = AAMI_CLASSES.index("V")
+WHOSE = Whose(team="t", athlete="a", boot=1, rate_hz=RATE_HZ, known_at=1000.0, known_sample=0)
+
+
+def event(
+    kind: RhythmKind | TechnicalKind,
+    transition: EpisodeTransition = "onset",
+    *,
+    onset: int = 3600,
+    known: int = 4000,
+    beats: int = 0,
+    rate_bpm: float = 150.0,
+) -> RhythmEvent:
+    """Return an event with `beats` ventricular beats as its evidence."""
+    return RhythmEvent(
+        row=0,
+        kind=kind,
+        episode=onset,
+        transition=transition,
+        onset_sample=onset,
+        known_sample=known,
+        rate_bpm=rate_bpm,
+        beats=tuple((onset + 100 * k, V, 0.9) for k in range(beats)),
+        duration_s=(known - onset) / RATE_HZ,
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(CATALOGUE))
+def test_every_kind_is_raised_once_and_cleared(kind: RhythmKind | TechnicalKind) -> None:
+    """An onset raises, a second onset of the same episode adds nothing, the end clears; both say what to do."""
+    machine = AlarmMachine(model="m", settings_hash="h")
+    raised = machine.event(WHOSE, event(kind), 10.0)
+    assert [alarm.transition for alarm in raised] == ["raised"]
+    assert raised[0].identity == f"t.a.1.{kind}.3600"
+    assert raised[0].message
+    assert raised[0].action
+    assert raised[0].onset_at == 1010.0
+    assert machine.event(WHOSE, event(kind), 10.1) == []
+    assert [alarm.transition for alarm in machine.event(WHOSE, event(kind, "end"), 11.0)] == ["cleared"]
+    assert machine.event(WHOSE, event(kind, "end"), 11.1) == []
+
+
+def test_a_latched_alarm_stays_until_acknowledged() -> None:
+    """An asystole that is over stays on screen for ever, and leaves when somebody has seen it."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("asystole"), 10.0)
+    machine.event(WHOSE, event("asystole", "end"), 12.0)
+    machine.advance(WHOSE, 100_000, 20.0)
+    machine.tick(1e6)
+    assert [alarm.cleared for alarm in machine.active("t", "a")] == [True]
+    told = machine.acknowledge("t", "a", "t.a.1.asystole.3600", "Dr. Who", 1e6)
+    assert [(alarm.transition, alarm.by) for alarm in told] == [("acknowledged", "Dr. Who")]
+    assert machine.active("t", "a") == []
+
+
+def test_an_unlatched_alarm_is_shown_for_its_minimum_time() -> None:
+    """A couplet is over as soon as it is known, and still can be read."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_couplet"), 10.0)
+    machine.event(WHOSE, event("ventricular_couplet", "end"), 10.0)
+    machine.advance(WHOSE, 100_000, 16.0)
+    machine.tick(10.0 + DISPLAY_S - 0.1)
+    assert len(machine.active("t", "a")) == 1
+    machine.tick(10.0 + DISPLAY_S)
+    assert machine.active("t", "a") == []
+
+
+def test_a_long_fast_run_escalates_once() -> None:
+    """A run of three is medium; the sixth beat at 150 bpm makes it high, once."""
+    machine = AlarmMachine()
+    first = machine.event(WHOSE, event("ventricular_run", beats=3), 10.0)
+    assert first[0].priority == "medium"
+    told = [
+        alarm
+        for beats in (4, 5, 6, 7)
+        for alarm in machine.event(WHOSE, event("ventricular_run", "update", beats=beats), 10.5)
+    ]
+    assert [(alarm.transition, alarm.priority) for alarm in told] == [("escalated", "high")]
+    assert machine.event(WHOSE, event("ventricular_run", "update", beats=9, rate_bpm=80.0), 11.0) == []
+
+
+def test_a_slow_run_does_not_escalate() -> None:
+    """Six ventricular beats at 80 bpm are no tachycardia."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_run", beats=3, rate_bpm=80.0), 10.0)
+    assert machine.event(WHOSE, event("ventricular_run", "update", beats=6, rate_bpm=80.0), 11.0) == []
+
+
+def test_the_strip_is_completed_on_the_sample_clock() -> None:
+    """An alarm of the heart is told again once, when the samples have gone on long enough; a technical one never."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("pause", known=4000), 10.0)
+    machine.event(WHOSE, event("flat", known=4000), 10.0)
+    complete = 4000 + round(COMPLETE_AFTER_S * RATE_HZ)
+    assert machine.advance(WHOSE, complete - 1, 14.0) == []
+    told = machine.advance(WHOSE, complete, 15.0)
+    assert [(alarm.kind, alarm.transition) for alarm in told] == [("pause", "completed")]
+    assert machine.advance(WHOSE, complete + 999, 16.0) == []
+
+
+def test_a_reboot_clears_what_the_boot_before_left_open() -> None:
+    """Conditions of a boot that has ended cannot end by themselves."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("tachycardia"), 10.0)
+    assert [alarm.transition for alarm in machine.end_boot("t", "a", 1, 11.0)] == ["cleared"]
+    assert machine.end_boot("t", "a", 1, 12.0) == []
+
+
+def test_athletes_do_not_share_alarms() -> None:
+    """Acknowledging one athlete's alarm leaves another's alone."""
+    machine = AlarmMachine()
+    other = Whose(team="t", athlete="b", boot=1, rate_hz=RATE_HZ, known_at=0.0, known_sample=0)
+    machine.event(WHOSE, event("asystole"), 10.0)
+    machine.event(other, event("asystole"), 10.0)
+    assert machine.acknowledge("t", "a", "t.b.1.asystole.3600", "x", 11.0) == []
+    machine.acknowledge("t", "a", "t.a.1.asystole.3600", "x", 11.0)
+    assert [alarm.acknowledged_by for alarm in machine.active("t", "b")] == [""]
+
+
+def test_open_alarms_are_bounded_and_the_urgent_stay() -> None:
+    """Hundreds of couplets that are over cannot push out an asystole."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("asystole"), 1.0)
+    machine.event(WHOSE, event("asystole", "end"), 1.0)
+    for k in range(10 * MAX_LATCHED):
+        machine.event(WHOSE, event("ventricular_couplet", onset=10_000 + 999 * k), 2.0 + 0.001 * k)
+        machine.event(WHOSE, event("ventricular_couplet", "end", onset=10_000 + 999 * k), 2.0 + 0.001 * k)
+    active = machine.active("t", "a")
+    assert len(active) <= MAX_LATCHED + 1
+    assert active[0].kind == "asystole"
+
+
+def test_an_exported_athlete_goes_on_as_if_it_had_never_moved() -> None:
+    """Open alarms, acknowledgements and strips under way travel with the state."""
+    here, there = AlarmMachine(), AlarmMachine()
+    here.event(WHOSE, event("asystole"), 10.0)
+    here.acknowledge("t", "a", "t.a.1.asystole.3600", "x", 10.5)
+    there.import_athlete("t", "a", here.export_athlete("t", "a"))
+    assert there.active("t", "a") == here.active("t", "a")
+    assert there.advance(WHOSE, 100_000, 20.0) == here.advance(WHOSE, 100_000, 20.0)
+    assert there.event(WHOSE, event("asystole", "end"), 21.0) == here.event(
+        WHOSE, event("asystole", "end"), 21.0
+    )
