@@ -5,7 +5,7 @@ record; a record that is over leaves the block, and a stretch without valid samp
 off.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
@@ -111,18 +111,6 @@ def run_line(
             timing.samples += sum(len(record) for record in bank)
             timing.signal_s += sum(len(record) for record in bank) / rate_hz
     return [announced[index] for index in range(len(records))]
-
-
-def warm_up(rates_hz: Iterable[float], *, classifier: BeatClassifier | None = None) -> None:
-    """Compile and load what the first block would otherwise wait for."""
-    for rate_hz in rates_hz:
-        rng = np.random.default_rng(0)
-        samples = rng.normal(0.0, 0.01, (1, round(8 * rate_hz))).astype(np.float32)
-        samples[:, :: round(rate_hz)] += 1.0
-        line = Line(rate_hz=rate_hz, classifier=classifier, capacity=1)
-        rows = np.array([line.claim()])
-        line.process(Block(rows, np.zeros(1, np.int64), samples, np.ones(samples.shape, np.bool_)))
-        line.finish(rows)
 
 
 @dataclass(slots=True)

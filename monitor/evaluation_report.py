@@ -19,7 +19,7 @@ from monitor.evaluation import Announced
 from monitor.scoring import LEARNING_S, ClassCounts, QrsCounts, Score, score_beats
 from simulators.annotations import PACED_RECORDS, Truth
 
-_NOISE_STRESS = re.compile(r"(?P<record>\d{3})e_?\d\d")
+_NOISE_STRESS = re.compile(r"(?P<record>\d{3})e_?\d{1,2}")
 _SAME_PERSON: Final = {"202": "201"}
 """MIT-BIH records of a person who has another one."""
 

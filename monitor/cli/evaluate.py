@@ -130,7 +130,8 @@ def _run(
     """Read, run and score the records, as many at a time as share a bank."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from monitor.evaluation import BANK_ROWS, Timing, run_line, warm_up
+    from monitor.evaluation import BANK_ROWS, Timing, run_line
+    from monitor.warm_up import warm_up
 
     run = _Outcome(Timing())
     with Progress(
@@ -151,7 +152,7 @@ def _run(
                 if record is not None:
                     found.append(record)
             began_warming, began_warming_processor = perf_counter(), process_time()
-            warm_up({record.rate_hz for record in found}, classifier=classifier)
+            warm_up(classifier)
             # Compiling and loading is no part of the figures: it happens once, whatever is evaluated.
             began += perf_counter() - began_warming
             began_processor += process_time() - began_warming_processor
