@@ -75,15 +75,18 @@ def _run(
     bank: RhythmBank, peaks: Peaks, beats: Beats, *, begin: int = 0, end: int, cuts: tuple[int, ...] = ()
 ) -> list[RhythmEvent]:
     """Give `bank` what becomes known between `begin` and `end`, in blocks that end at `cuts`."""
-    events = []
-    borders = [begin, *sorted(c for c in cuts if begin < c < end), end]
+    events: list[RhythmEvent] = []
+    borders = sorted({begin, *(cut for cut in cuts if begin < cut < end), end})
     for first, last in pairwise(borders):
-        events += bank.process(
+        new = bank.process(
             ROW,
             np.array([last]),
             Peaks(**_select(peaks, first, last)),
             Beats(**_select(beats, first, last)),
         )
+        # Nothing is told before it can be known, nor later than in the block that makes it known.
+        assert all(first <= event.known_sample < last for event in new)
+        events += new
     return events
 
 
@@ -162,6 +165,7 @@ def test_bigeminy_begins_with_its_third_v_and_ends_when_the_turn_fails() -> None
     assert [beat[1] for beat in events[0].beats] == [0, 2, 0, 2, 0, 2]
     assert not _classes("NNVNVNNVNVNN")
     assert not _classes("NNVNV?NVNVNN")
+    assert not _classes("NNVNV?VNN")
 
 
 def _regular(begin: int, rr: int, count: int) -> list[int]:
