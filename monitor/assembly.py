@@ -5,7 +5,7 @@ gap that is counted, a strap that starts again begins anew. The sample clock ord
 only how long to wait. Each athlete has an assembly of their own, so nothing one strap sends can touch another's.
 """
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ FAR_AHEAD_S: Final = 600.0
 """A packet this far ahead of the samples is believed only once the samples before it have stopped coming."""
 
 _GAPS_KEPT: Final = 64
+_WAIT_PACKETS: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class ReorderLimits:
     packets : int
         Packets that may wait at once.
     wait_s : float
-        Seconds, by arrival, that one may wait.
+        Seconds, by arrival, that one may wait; three times its own length if that is more.
     other_strap_s : float
         Seconds of silence after which another strap may take over an athlete's name.
     """
@@ -109,6 +110,7 @@ class _Place:
     next_sample: int
     next_sequence: int
     progress_at: float
+    begun: bool = False
     gaps: list[tuple[int, int]] = field(default_factory=list)  # the last stretches that were given up
     held: list[_Held] = field(default_factory=list)
 
@@ -188,9 +190,12 @@ class StrapAssembly:
         place = self._place
         while place is not None and place.held:
             oldest = min(held.arrived_at for held in place.held)
-            if len(place.held) <= self._limits.packets and now - oldest < self._limits.wait_s:
-                break
             first = place.held[0]
+            # Long packets overtake one another by their own length.
+            packet_s = (first.packet.end_sample - first.packet.first_sample) / place.rate_hz
+            wait_s = max(self._limits.wait_s, _WAIT_PACKETS * packet_s)
+            if len(place.held) <= self._limits.packets and now - oldest < wait_s:
+                break
             ahead_s = (first.packet.first_sample - place.next_sample) / place.rate_hz
             if ahead_s > FAR_AHEAD_S and place.progress_at > first.arrived_at:
                 # The samples went on without it: this one claims a place that the strap has not reached.
@@ -254,16 +259,21 @@ class StrapAssembly:
         return cause
 
     def _begin(self, packet: SamplePacket, now: float) -> list[Piece]:
+        # A strap's very first packets may be out of order too: then the earlier ones are waited for.
+        fresh = packet.sequence <= self._limits.packets
         self._place = _Place(
             strap=packet.strap,
             boot=packet.boot,
             rate_hz=packet.rate_hz,
             lead=packet.lead,
-            next_sample=packet.first_sample,
-            next_sequence=packet.sequence,
+            next_sample=0 if fresh else packet.first_sample,
+            next_sequence=0 if fresh else packet.sequence,
             progress_at=now,
         )
-        return [replace(self._take(packet, now), begins=True)]
+        if packet.first_sample == self._place.next_sample:
+            return [self._take(packet, now)]
+        self._place.held.append(_Held(packet, now))
+        return self.tick(now)
 
     def _take(self, packet: SamplePacket, now: float) -> Piece:
         place = self._place
@@ -278,8 +288,16 @@ class StrapAssembly:
         place.next_sequence = packet.sequence + 1
         place.progress_at = now
         place.lead = packet.lead
+        begins, place.begun = not place.begun, True
         return Piece(
-            packet.boot, first, packet.end_sample, millivolts, packet.lead_off, packet.sent_at, packet.rate_hz
+            boot=packet.boot,
+            first_sample=first,
+            end_sample=packet.end_sample,
+            millivolts=millivolts,
+            lead_off=packet.lead_off,
+            due_at=packet.sent_at,
+            rate_hz=packet.rate_hz,
+            begins=begins,
         )
 
     def _take_held(self, now: float) -> list[Piece]:
@@ -299,8 +317,9 @@ class StrapAssembly:
         place = self._place
         assert place is not None  # noqa: S101 - only called with a place
         packet = place.held.pop(0).packet
-        self.counters.lost += max(packet.sequence - place.next_sequence, 1)
-        self.counters.lost_samples += packet.first_sample - place.next_sample
+        if place.begun:
+            self.counters.lost += max(packet.sequence - place.next_sequence, 1)
+            self.counters.lost_samples += packet.first_sample - place.next_sample
         place.gaps = [*place.gaps, (place.next_sample, packet.first_sample)][-_GAPS_KEPT:]
         place.next_sample = packet.first_sample
         return [self._take(packet, now), *self._take_held(now)]

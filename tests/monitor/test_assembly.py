@@ -104,10 +104,10 @@ def test_too_many_waiting_packets_end_the_wait() -> None:
 def test_a_new_boot_begins_anew_and_an_old_one_is_stale() -> None:
     """After a reboot counters restart; packets of the boot before are dropped and counted."""
     assembly = StrapAssembly()
-    assembly.push(packet(7, boot=1), 0.0)
+    assembly.push(packet(70, boot=1), 0.0)
     pieces = assembly.push(packet(0, boot=2), 1.0)
     assert [(piece.boot, piece.first_sample, piece.begins) for piece in pieces] == [(2, 0, True)]
-    assert assembly.push(packet(8, boot=1), 1.1) == []
+    assert assembly.push(packet(71, boot=1), 1.1) == []
     assert assembly.counters.stale_boot == 1
 
 
@@ -133,6 +133,21 @@ def test_one_absurd_packet_does_not_silence_a_strap() -> None:
     ]
     assert joined(pieces) == list(range(PACKET, 10 * PACKET))
     assert assembly.counters.implausible == 1
+
+
+def test_the_very_first_packets_may_be_out_of_order() -> None:
+    """A strap's second packet waits for its first; one that was on air before us is taken as it comes."""
+    assembly = StrapAssembly()
+    assert assembly.push(packet(1), 0.0) == []
+    pieces = assembly.push(packet(0), 0.1)
+    assert joined(pieces) == list(range(2 * PACKET))
+    assert [piece.begins for piece in pieces] == [True, False]
+    joined_late = StrapAssembly()
+    assert len(joined_late.push(packet(500), 0.0)) == 1
+    never_came = StrapAssembly(ReorderLimits(wait_s=1.0))
+    never_came.push(packet(1), 0.0)
+    assert [piece.begins for piece in never_came.tick(1.0)] == [True]
+    assert never_came.counters.lost == 0
 
 
 def test_another_rate_within_a_boot_is_refused() -> None:
