@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PROGRESS_EVERY_S: Final = 5.0
 _INTRODUCED: Final = 12
+_EXCERPT: Final = "excerpt"
 _DEFAULT_BROKER: Final = "mqtt://127.0.0.1:1883"
 _SYNTHETIC_S: Final = 1800.0
 _LONGEST_SYNTHETIC_S: Final = 24 * 3600.0
@@ -46,7 +47,9 @@ def simulate(
     record: Annotated[
         list[str] | None,
         typer.Option(
-            "--record", metavar="NAME|PATH", help="A WFDB record such as mitdb/208; may be given many times."
+            "--record",
+            metavar="NAME|PATH",
+            help="A WFDB record such as mitdb/208, or [i]excerpt[/i]; may be given many times.",
         ),
     ] = None,
     excerpt: Annotated[
@@ -199,11 +202,12 @@ async def _tell_progress(fleet: "Fleet") -> None:
         _say(_line(fleet.report()))
 
 
-def _line(report: "FleetReport") -> str:
+def _line(report: "FleetReport", *, ended: bool = False) -> str:
     late = report.lateness_s.p99
     lost = report.lost + report.lost_in_dropout
+    straps = f"{report.straps} straps" if ended else f"{report.connected} of {report.straps} straps connected"
     return (
-        f"{report.seconds:.0f} s: {report.connected} of {report.straps} straps connected, {report.sent} packets sent, "
+        f"{report.seconds:.0f} s: {straps}, {report.sent} packets sent, "
         f"{lost} lost by the radio, {report.resent} sent again, "
         f"lateness p99 {'unknown' if late is None else f'{1e3 * late:.1f} ms'}"
     )
@@ -252,7 +256,7 @@ def _print_summary(report: "FleetReport", *, as_json: bool) -> None:
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(summary), indent=2).decode())
     else:
-        typer.echo(_line(report))
+        typer.echo(_line(report, ended=True))
 
 
 def _records(names: list[str], leads: list[str], database: Path | None) -> list["Record"]:
@@ -262,10 +266,14 @@ def _records(names: list[str], leads: list[str], database: Path | None) -> list[
         )
     if not names:
         return []
+    from simulators.excerpt import read_excerpt
     from simulators.records import read_record
 
     each: list[str | None] = [*leads] if len(leads) > 1 else [leads[0] if leads else None] * len(names)
-    return [read_record(name, database=database, lead=lead) for name, lead in zip(names, each, strict=True)]
+    return [
+        read_excerpt() if name == _EXCERPT else read_record(name, database=database, lead=lead)
+        for name, lead in zip(names, each, strict=True)
+    ]
 
 
 def _synthetic(athletes: int, seconds: float | None, starts: list[float], seed: int) -> list["Record"]:

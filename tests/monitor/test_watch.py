@@ -71,7 +71,7 @@ def play(watch: Watch, events: Iterable[tuple[float, Topic, bytes]], tick_s: flo
     now = 0.0
     pending = sorted(events, key=lambda event: event[0])
     position = 0
-    end = pending[-1][0] + 3.0
+    end = pending[-1][0] + 8.0
     while now < end:
         now += tick_s
         while position < len(pending) and pending[position][0] <= now:

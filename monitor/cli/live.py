@@ -1,0 +1,139 @@
+"""``strapwatch monitor``: the monitor, against any broker and any Redis-compatible server."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from monitor.settings import Settings
+
+_HELP = """Watch every strap on a broker; beats, states and alarms go to Redis.
+
+Settings come from a TOML file and from environment variables (docs/settings.md); options here go before both. A
+broker or server that cannot be reached is tried again until it can.
+
+[bold]Example[/bold]
+
+  strapwatch monitor --broker mqtt://127.0.0.1:1883 --redis redis://127.0.0.1:6379 --settings strapwatch.toml
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("monitor", help=_HELP)(monitor)
+
+
+def monitor(
+    *,
+    settings: Annotated[
+        Path | None, typer.Option("--settings", metavar="FILE", help="A TOML file, see docs/settings.md.")
+    ] = None,
+    broker: Annotated[
+        str | None,
+        typer.Option("--broker", metavar="URL", help="mqtt:// or mqtts://[user:password@]host[:port]"),
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option("--redis", metavar="URL", help="redis:// or rediss://host[:port]")
+    ] = None,
+    monitor_id: Annotated[
+        str | None, typer.Option("--id", metavar="NAME", help="Name of this monitor in its heartbeat.")
+    ] = None,
+    outbox: Annotated[
+        Path | None, typer.Option("--outbox", metavar="FILE", help="Where alarms wait for the server.")
+    ] = None,
+    die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
+) -> None:
+    """Read the settings, get everything ready, and run until interrupted."""
+    from monitor.embedded import die_with_parent as watch_parent
+    from monitor.settings import Settings
+
+    if die_with_parent:
+        watch_parent()
+    overrides = {
+        "broker": {"url": broker},
+        "redis": {"url": redis},
+        "monitor": {"id": monitor_id, "outbox": outbox},
+    }
+    interrupted = asyncio.run(_run(Settings.load(settings, overrides=_given(overrides))))
+    if interrupted:
+        raise typer.Exit(130)
+
+
+def _given(overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return only what was said on the command line."""
+    sections = {
+        section: {key: value for key, value in values.items() if value is not None}
+        for section, values in overrides.items()
+    }
+    return {section: values for section, values in sections.items() if values}
+
+
+async def _run(settings: "Settings") -> bool:
+    """Run a monitor; return whether Ctrl-C ended it."""
+    task = asyncio.ensure_future(_watch(settings))
+    loop = asyncio.get_running_loop()
+    by_signal: list[int] = []
+
+    def end(number: int) -> None:
+        by_signal.append(number)
+        task.cancel()
+
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(ending, end, ending)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return signal.SIGINT in by_signal
+
+
+async def _watch(settings: "Settings") -> None:
+    import structlog
+
+    from models.runtime import load_classifier
+    from monitor.line import LineConfig
+    from monitor.live import LiveMonitor
+    from monitor.settings import settings_hash
+    from monitor.sinks import Outbox, RedisSink
+    from monitor.sources import MqttSource
+    from monitor.warm_up import warm_up
+    from monitor.watch import Watch
+
+    log = structlog.stdlib.get_logger("monitor")
+    classifier = load_classifier(
+        settings.classifier.weights, device=settings.classifier.device, threads=settings.classifier.threads
+    )
+    watch = Watch(
+        classifier=classifier,
+        config=LineConfig(mains_hz=settings.signal.mains_hz, limits=settings.limits.athlete_limits()),
+        limits_of=settings.limits_of,
+        reorder=settings.reorder.limits(),
+        settings_hash=settings_hash(settings),
+    )
+    log.info("getting ready", model=classifier.name)
+    await asyncio.to_thread(warm_up, classifier)
+    outbox = Outbox(settings.monitor.outbox)
+    try:
+        async with (
+            RedisSink(settings.redis.url, outbox=outbox) as sink,
+            MqttSource(
+                settings.broker.url,
+                client_id=settings.broker.client_id,
+                persistent_session=settings.broker.persistent_session,
+                capacity=settings.monitor.queue_packets,
+            ) as source,
+        ):
+            await LiveMonitor(
+                source=source,
+                sink=sink,
+                watch=watch,
+                monitor_id=settings.monitor.id,
+                model=classifier.name,
+                settings_hash=settings_hash(settings),
+                tick_s=settings.monitor.tick_s,
+            ).run()
+    finally:
+        outbox.close()
