@@ -218,7 +218,7 @@ def record_of_counts(
     valid : ndarray of bool, shape ``[n]``, optional
         Where the samples mean anything; everywhere by default.
     """
-    millivolts = counts.astype(np.float32) * np.float32(microvolts_per_count * 1e-3)
+    millivolts = counts.astype(np.float32) * np.float32(microvolts_per_count / 1000.0)
     if valid is not None and not valid.all():
         counts = np.where(valid, counts, np.int16(0)).astype(np.int16)
         millivolts[~valid] = np.nan

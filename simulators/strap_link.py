@@ -6,17 +6,18 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from enum import Enum
 from itertools import takewhile
-from typing import Final
+from typing import Any, Final
 
 import aiomqtt
+import msgspec
 
 from monitor.backoff import Backoff
 from monitor.sources.address import MqttAddress
-from monitor.wire import encode, topic
+from monitor.wire import TruthMessage, encode, topic
 from simulators.lateness import Lateness
 from simulators.radio import Radio, Transmission
 from simulators.strap import Strap
@@ -27,6 +28,7 @@ MEMORY_PACKETS: Final = 10_000
 _PROBE_S = 3.0
 _GOODBYE_S = 0.5
 _IN_FLIGHT = 16
+_TRUTH_S = 1.0
 
 
 class LinkState(Enum):
@@ -81,7 +83,8 @@ class StrapLink:
         self._say = say
         self._waiting: deque[_Message] = deque()
         self._unacknowledged: dict[int, _Message] = {}
-        self._truths: deque[bytes] = deque()
+        self._truths: deque[TruthMessage] = deque()
+        self._unacknowledged_truth: TruthMessage | None = None
         self._numbers = 0
         self._begin = 0.0
         self._wake = asyncio.Event()
@@ -218,33 +221,36 @@ class StrapLink:
         # Before anything new, in their order, what an earlier connection left unacknowledged.
         self._waiting.extendleft(reversed(self._unacknowledged.values()))
         self._unacknowledged.clear()
+        if self._unacknowledged_truth is not None:
+            in_flight.add(self._start(self._publish_truth(client, truth)))
         try:
             while True:
+                for task in [task for task in in_flight if task.done()]:
+                    in_flight.remove(task)
+                    task.result()
                 while self._waiting and len(in_flight) < _IN_FLIGHT:
                     in_flight.add(self._start_message(client, samples, self._waiting.popleft()))
-                if not self._waiting and self._truths and len(in_flight) < _IN_FLIGHT:
-                    in_flight.add(asyncio.create_task(self._publish_truth(client, truth)))
-                    continue
+                if not self._waiting and self._unacknowledged_truth is None and self._is_truth_due():
+                    self._unacknowledged_truth = self._truths.popleft()
+                    in_flight.add(self._start(self._publish_truth(client, truth)))
                 if self._all_scheduled and self._is_drained() and not in_flight:
                     return
                 self._wake.clear()
-                woken = asyncio.create_task(self._wake.wait())
-                try:
-                    done, _ = await asyncio.wait({woken, *in_flight}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    woken.cancel()
-                in_flight -= done
-                for task in done - {woken}:
-                    task.result()
+                await self._wake.wait()
         finally:
             for task in in_flight:
                 task.cancel()
             await asyncio.gather(*in_flight, return_exceptions=True)
 
+    def _start(self, publishing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(publishing)
+        task.add_done_callback(lambda _: self._wake.set())
+        return task
+
     def _start_message(self, client: aiomqtt.Client, to: str, message: _Message) -> asyncio.Task[None]:
         self._numbers += 1
         self._unacknowledged[self._numbers] = message
-        return asyncio.create_task(self._publish(client, to, message, self._numbers))
+        return self._start(self._publish(client, to, message, self._numbers))
 
     async def _publish(self, client: aiomqtt.Client, to: str, message: _Message, number: int) -> None:
         transmission = message.transmission
@@ -256,24 +262,39 @@ class StrapLink:
             message.tried = True
             self._radio.note("duplicated" if transmission.duplicate else "sent", scheduled, at_s)
             if scheduled.truth is not None and not transmission.duplicate:
-                self._truths.append(encode(scheduled.truth))
+                self._remember_truth(scheduled.truth)
             if not message.overtaken_by_outage:
                 self._lateness.add(at_s - transmission.at_s)
         await client.publish(to, encode(scheduled.packet), qos=QOS)
         del self._unacknowledged[number]
 
-    async def _publish_truth(self, client: aiomqtt.Client, to: str) -> None:
+    def _remember_truth(self, truth: TruthMessage) -> None:
+        """Join stretches that meet: truth is in no hurry, and one message a second costs less than four."""
+        last = self._truths[-1] if self._truths else None
+        if last is not None and last.end_sample == truth.first_sample and last.scored == truth.scored:
+            truth = msgspec.structs.replace(
+                truth,
+                first_sample=last.first_sample,
+                r_samples=last.r_samples + truth.r_samples,
+                classes=last.classes + truth.classes,
+            )
+            self._truths.pop()
+        self._truths.append(truth)
+
+    def _is_truth_due(self) -> bool:
         if not self._truths:
-            return
-        payload = self._truths.popleft()
-        try:
-            await client.publish(to, payload, qos=QOS)
-        except (aiomqtt.MqttError, asyncio.CancelledError):
-            self._truths.appendleft(payload)
-            raise
+            return False
+        first = self._truths[0]
+        long_enough = first.end_sample - first.first_sample >= _TRUTH_S * self.strap.record.rate_hz
+        return long_enough or len(self._truths) > 1 or self._all_scheduled
+
+    async def _publish_truth(self, client: aiomqtt.Client, to: str) -> None:
+        if self._unacknowledged_truth is not None:
+            await client.publish(to, encode(self._unacknowledged_truth), qos=QOS)
+            self._unacknowledged_truth = None
 
     def _is_drained(self) -> bool:
-        return not (self._waiting or self._unacknowledged or self._truths)
+        return not (self._waiting or self._unacknowledged or self._truths or self._unacknowledged_truth)
 
     def _forget(self, message: _Message) -> None:
         if not message.tried and not message.transmission.duplicate:

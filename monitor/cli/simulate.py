@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import re
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
@@ -186,6 +187,7 @@ async def _run(fleet: "Fleet", straps: list["Strap"], seconds: float | None) -> 
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(ending, running.cancel)
+    loop.set_exception_handler(_on_loop_error)
     _introduce(straps)
     try:
         await running
@@ -194,6 +196,14 @@ async def _run(fleet: "Fleet", straps: list["Strap"], seconds: float | None) -> 
     finally:
         progress.cancel()
     return False
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    # A broker that hangs up can close a socket after aiomqtt has asked the loop to watch it, and before the loop does.
+    # The strap learns of its lost connection all the same, and a traceback would help nobody.
+    if not (isinstance(error, OSError) and error.errno == errno.EBADF):
+        loop.default_exception_handler(context)
 
 
 async def _tell_progress(fleet: "Fleet") -> None:

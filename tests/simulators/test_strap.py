@@ -70,7 +70,7 @@ def test_round_trip(
         record, packet_s=packet_samples / rate_hz * 1.0001, start_s=(start + 0.5) / rate_hz, speed=speed
     )
     expected = 0
-    counts, contact, beats, classes, scored = [], [], [], [], []
+    counts, millivolts, contact, beats, classes, scored = [], [], [], [], [], []
     for number, scheduled in enumerate(strap.packets(start_at=_START_AT)):
         packet = decode_samples(encode(scheduled.packet))
         assert (packet.sequence, packet.first_sample, packet.boot) == (number, expected, 7)
@@ -78,6 +78,7 @@ def test_round_trip(
         assert scheduled.due_s == pytest.approx(expected / rate_hz / speed)
         assert packet.sent_at == pytest.approx(_START_AT + scheduled.due_s, abs=1e-6)
         counts.append(packet.counts())
+        millivolts.append(packet.counts() * np.float32(packet.microvolts_per_count / 1000.0))
         contact += [not packet.lead_off] * len(packet.counts())
         assert scheduled.truth is not None
         truth = decode_truth(encode(scheduled.truth))
@@ -87,6 +88,7 @@ def test_round_trip(
         scored += [truth.scored] * len(packet.counts())
     np.testing.assert_array_equal(np.concatenate(counts), record.counts[start:])
     np.testing.assert_array_equal(contact, record.valid[start:])
+    np.testing.assert_array_equal(np.concatenate(millivolts)[contact], record.millivolts[start:][contact])
     assert record.truth is not None
     np.testing.assert_array_equal(beats, record.truth.r_samples[record.truth.r_samples >= start] - start)
     assert classes == ["N"] * len(beats)
