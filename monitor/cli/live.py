@@ -54,7 +54,7 @@ def monitor(
 
     if die_with_parent:
         watch_parent()
-    overrides = {
+    overrides: dict[str, dict[str, Any]] = {
         "broker": {"url": broker},
         "redis": {"url": redis},
         "monitor": {"id": monitor_id, "outbox": outbox},
@@ -94,7 +94,6 @@ async def _watch(settings: "Settings") -> None:
     import structlog
 
     from models.runtime import load_classifier
-    from monitor.line import LineConfig
     from monitor.live import LiveMonitor
     from monitor.settings import settings_hash
     from monitor.sinks import Outbox, RedisSink
@@ -108,14 +107,14 @@ async def _watch(settings: "Settings") -> None:
     )
     watch = Watch(
         classifier=classifier,
-        config=LineConfig(mains_hz=settings.signal.mains_hz, limits=settings.limits.athlete_limits()),
+        config=settings.line_config(),
         limits_of=settings.limits_of,
-        reorder=settings.reorder.limits(),
+        reorder=settings.reorder_limits(),
         settings_hash=settings_hash(settings),
     )
     log.info("getting ready", model=classifier.name)
     await asyncio.to_thread(warm_up, classifier)
-    outbox = Outbox(settings.monitor.outbox)
+    outbox = Outbox(settings.outbox_path)
     try:
         async with (
             RedisSink(settings.redis.url, outbox=outbox) as sink,

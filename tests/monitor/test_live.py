@@ -1,0 +1,222 @@
+"""The whole line, live: a real broker and a real server, the same beats as offline, a clean end."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import redis.asyncio
+
+from models.runtime import load_classifier
+from monitor.classifier import BeatClassifier
+from monitor.contract import LABELS, Alarm, Beats, Block
+from monitor.embedded import GuardedServer
+from monitor.line import Line
+from monitor.live import LiveMonitor
+from monitor.live_state import (
+    AthleteState,
+    BeatEntry,
+    MonitorState,
+    alarms_key,
+    athlete_key,
+    beats_key,
+    monitor_key,
+)
+from monitor.sinks import Outbox, RedisSink, acknowledge, open_redis
+from monitor.sources import MqttSource, parse_mqtt_url
+from monitor.warm_up import warm_up
+from monitor.watch import Watch
+from simulators.fleet import Fleet, FleetReport
+from simulators.radio import RadioSettings, Stretch
+from simulators.records import Record, read_record
+from simulators.strap import Strap
+from simulators.synthetic_team import synthetic_team
+
+SPEED = 5.0
+
+
+@pytest.fixture(scope="module")
+def classifier() -> BeatClassifier:
+    """Return the shipped classifier."""
+    loaded = load_classifier()
+    warm_up(loaded)
+    return loaded
+
+
+@contextlib.asynccontextmanager
+async def running(
+    broker: GuardedServer, server: GuardedServer, folder: Path, classifier: BeatClassifier | None
+) -> AsyncIterator[LiveMonitor]:
+    """Run a monitor until the block ends."""
+    outbox = Outbox(folder / "outbox.sqlite3")
+    connected = asyncio.Event()
+
+    def note(is_connected: bool) -> None:  # noqa: FBT001 - the callback's own form
+        if is_connected:
+            connected.set()
+
+    async with (
+        RedisSink(server.url, outbox=outbox) as sink,
+        MqttSource(broker.url, on_connection=note) as source,
+    ):
+        monitor = LiveMonitor(
+            source=source,
+            sink=sink,
+            watch=Watch(classifier=classifier),
+            monitor_id="m1",
+            model="test",
+            settings_hash="",
+            tick_s=0.02,
+        )
+        task = asyncio.create_task(monitor.run())
+        try:
+            async with asyncio.timeout(10.0):
+                await connected.wait()
+            yield monitor
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+    outbox.close()
+
+
+async def play(
+    records: list[Record], broker: GuardedServer, radio: RadioSettings, *, packet_s: float = 0.25
+) -> FleetReport:
+    """Replay records as straps until their end."""
+    straps = [
+        Strap(record=r, team="t", athlete=f"a{k}", strap=f"s{k}", boot=1, packet_s=packet_s, speed=SPEED)
+        for k, r in enumerate(records)
+    ]
+    fleet = Fleet(straps, broker=parse_mqtt_url(broker.url), radio=radio, seed=1)
+    report = await fleet.run()
+    await asyncio.sleep(2.0)
+    return report
+
+
+async def beats_of(server: GuardedServer, athlete: str) -> list[BeatEntry]:
+    """Return an athlete's beats as Redis has them."""
+    client = open_redis(server.url)
+    entries: Any = await client.xrange(beats_key("t", athlete))
+    await client.aclose()
+    return [msgspec.msgpack.decode(fields[b"beat"], type=BeatEntry) for _, fields in entries]
+
+
+def offline(record: Record, classifier: BeatClassifier) -> Beats:
+    """Return the beats of a record, run through a line in long blocks as `evaluate` does."""
+    line = Line(rate_hz=record.rate_hz, classifier=classifier)
+    row = np.array([line.claim()])
+    samples = record.millivolts[np.newaxis]
+    return line.process(Block(row, np.array([0]), samples, np.ones(samples.shape, np.bool_))).beats
+
+
+async def test_live_over_a_real_broker_equals_offline(
+    mosquitto: GuardedServer, redis_server: GuardedServer, tmp_path: Path, classifier: BeatClassifier
+) -> None:
+    """Over MQTT with duplicates and reordering the beats and classes are those of the same record offline."""
+    records = synthetic_team(3, seconds=40.0, seed=11)
+    async with running(mosquitto, redis_server, tmp_path, classifier) as monitor:
+        report = await play(records, mosquitto, RadioSettings(duplicates=0.1, reorder=0.1))
+        state = monitor.state()
+    assert state.packets_lost == 0
+    assert state.packets_received == report.sent
+    for k, record in enumerate(records):
+        expected = offline(record, classifier)
+        live = await beats_of(redis_server, f"a{k}")
+        assert [beat.r_sample for beat in live] == expected.r_sample.tolist()
+        assert [beat.label for beat in live] == [LABELS[label] for label in expected.label]
+        # The network's sums are rounded differently in batches of another size, and no more than that.
+        probabilities = np.array([beat.probabilities for beat in live])
+        np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5)
+        assert len(live) > 30
+
+
+@pytest.mark.data
+async def test_a_real_record_over_a_real_broker_equals_offline(
+    mosquitto: GuardedServer,
+    redis_server: GuardedServer,
+    recordings: Path,
+    tmp_path: Path,
+    classifier: BeatClassifier,
+) -> None:
+    """Forty seconds of mitdb/200 and of edb/e0103, live and offline: the same beats, the same classes."""
+    records = []
+    for name in ("mitdb/200", "edb/e0103"):
+        record = read_record(name, database=recordings)
+        records.append(_first(record, int(40 * record.rate_hz)))
+    async with running(mosquitto, redis_server, tmp_path, classifier):
+        await play(records, mosquitto, RadioSettings(duplicates=0.05, reorder=0.1))
+    for k, record in enumerate(records):
+        expected = offline(record, classifier)
+        live = await beats_of(redis_server, f"a{k}")
+        assert [beat.r_sample for beat in live] == expected.r_sample.tolist()
+        assert [beat.label for beat in live] == [LABELS[label] for label in expected.label]
+
+
+async def test_alarms_reach_redis_and_acknowledgements_come_back(
+    mosquitto: GuardedServer, redis_server: GuardedServer, tmp_path: Path
+) -> None:
+    """A strap whose lead is off raises an alarm in the Stream; acknowledged by a receiver, the state says so."""
+    records = synthetic_team(1, seconds=40.0, seed=11)
+    client = open_redis(redis_server.url)
+    async with running(mosquitto, redis_server, tmp_path, None):
+        playing = asyncio.create_task(play(records, mosquitto, RadioSettings(lead_off=(Stretch(5.0, 30.0),))))
+        raised = await _first_alarm(client)
+        assert (raised.kind, raised.transition, raised.priority) == ("lead_off", "raised", "medium")
+        await acknowledge(client, raised.identity, "Dr. Who")
+        seen_by = ""
+        for _ in range(60):
+            await asyncio.sleep(0.1)
+            payload: Any = await client.hget(athlete_key("t", "a0"), "state")
+            active = msgspec.msgpack.decode(payload, type=AthleteState).alarms if payload else []
+            seen_by = active[0].acknowledged_by if active else seen_by
+            if seen_by:
+                break
+        assert seen_by == "Dr. Who"
+        heartbeat: Any = await client.get(monitor_key("m1"))
+        assert heartbeat is not None
+        assert msgspec.msgpack.decode(heartbeat, type=MonitorState).broker_connected
+        playing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await playing
+    await client.aclose()
+
+
+async def test_alarms_wait_for_a_server_that_is_away(
+    mosquitto: GuardedServer, redis_server: GuardedServer, tmp_path: Path
+) -> None:
+    """With the server stopped the monitor goes on; its alarms arrive, once each, when the server is back."""
+    records = synthetic_team(1, seconds=40.0, seed=11)
+    async with running(mosquitto, redis_server, tmp_path, None) as monitor:
+        redis_server.stop()
+        await play(records, mosquitto, RadioSettings(lead_off=(Stretch(5.0, 10.0),)))
+        assert monitor.state().outbox_waiting > 0
+        redis_server.start()
+        for _ in range(100):
+            await asyncio.sleep(0.1)
+            if monitor.state().outbox_waiting == 0:
+                break
+    client = open_redis(redis_server.url)
+    entries: Any = await client.xrange(alarms_key("t"))
+    await client.aclose()
+    told = [(f[b"identity"], f[b"transition"]) for _, f in entries]
+    assert len(told) == len(set(told))
+    assert any(transition == b"raised" and b"lead_off" in identity for identity, transition in told)
+
+
+async def _first_alarm(client: "redis.asyncio.Redis") -> Alarm:
+    for _ in range(200):
+        entries: Any = await client.xrange(alarms_key("t"))
+        if entries:
+            return msgspec.msgpack.decode(entries[0][1][b"alarm"], type=Alarm)
+        await asyncio.sleep(0.05)
+    raise AssertionError("no alarm came")
+
+
+def _first(record: Record, samples: int) -> Record:
+    return replace(record, millivolts=record.millivolts[:samples], counts=record.counts[:samples], truth=None)
