@@ -12,16 +12,21 @@ from redis.exceptions import RedisError
 from textual.app import App
 from textual.binding import Binding, BindingType
 
+from monitor.contract import Priority
 from monitor.dashboard.bars import Heading
-from monitor.dashboard.feed import Feed, without_password
+from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
 from monitor.dashboard.snapshot import Key, Snapshot
 from monitor.dashboard.trace import TraceWindow
 from monitor.errors import StrapwatchError
+from monitor.sinks import acknowledge, shown_url
 
 FRAME_S: Final = 0.08
 """Seconds between two frames: two dots of waveform, the width of a character."""
+CROWDED_FRAME_S: Final = 0.1
+"""The same with more than `CROWD` waveforms on screen."""
+CROWD: Final = 24
 _SNAPSHOT_S: Final = 0.25
 _BLINK_S: Final = 1.0
 _NOTICE_S: Final = 5.0
@@ -45,7 +50,7 @@ class DashboardApp(App[None]):
 
     Raises
     ------
-    UsageError
+    SettingsError
         If `redis_url` is no address of a Redis.
     """
 
@@ -76,7 +81,7 @@ class DashboardApp(App[None]):
         self._by = by or _login_name()
         self._own_signals = own_signals
         self._snapshot_at = 0.0
-        self._rung: set[tuple[str, str]] = set()
+        self._rung: set[tuple[str, Priority]] = set()
         self._notice = ("", 0.0)
         self._reading: asyncio.Task[None] | None = None
         self._acknowledging: set[asyncio.Task[None]] = set()
@@ -88,7 +93,7 @@ class DashboardApp(App[None]):
     async def on_mount(self) -> None:
         """Begin to read and to draw."""
         self._reading = asyncio.create_task(self.feed.run())
-        self.set_interval(FRAME_S, self.frame)
+        self.frame()
         if self._own_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -103,11 +108,17 @@ class DashboardApp(App[None]):
                     await task
 
     def frame(self) -> None:
-        """Draw one frame."""
+        """Draw one frame, and see to it that the next one comes."""
+        now = time.monotonic()
+        self.draw(now)
+        period_s = CROWDED_FRAME_S if len(self.feed.traces) > CROWD else FRAME_S
+        self.set_timer(max(FRAME_S / 4, period_s - (time.monotonic() - now)), self.frame)
+
+    def draw(self, now: float) -> None:
+        """Draw everything as of `now` on the steady clock, in seconds."""
         screen = self.screen
         if not isinstance(screen, DrawnScreen):
             return
-        now = time.monotonic()
         if now - self._snapshot_at >= _SNAPSHOT_S:
             self._snapshot_at = now
             self.snapshot = self.feed.snapshot()
@@ -118,7 +129,7 @@ class DashboardApp(App[None]):
             now=time.time(),
             lit=now % (2 * _BLINK_S) < _BLINK_S,
             status=self._status_words(now),
-            redis=without_password(self.feed.url),
+            redis=shown_url(self.feed.url),
         )
         screen.draw(self.snapshot, heading, now)
 
@@ -177,8 +188,6 @@ class DashboardApp(App[None]):
         task.add_done_callback(self._acknowledging.discard)
 
     async def _acknowledge(self, identity: str, words: str) -> None:
-        from monitor.sinks.acknowledge import acknowledge
-
         try:
             await acknowledge(self.feed.client, identity, self._by)
         except (RedisError, OSError, StrapwatchError) as error:

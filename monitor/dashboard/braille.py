@@ -12,9 +12,22 @@ DOTS_PER_CELL: Final = 2
 DOT_ROWS: Final = 4
 """Dot rows in a character."""
 
-# Unicode numbers the dots down the left column, then the right, with the fourth row added last.
-_WEIGHTS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
 _BLANK: Final = 0x2800
+# Unicode numbers the dots down the left column, then the right, with the lowest row added last. From the bottom up:
+_LEFT: Final = (0x40, 0x04, 0x02, 0x01)
+_RIGHT: Final = (0x80, 0x20, 0x10, 0x08)
+
+
+def _bits(column: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Return the bits of one column for dots ``[first, after)`` counted from the bottom, shape ``[5, 5]``."""
+    return np.array(
+        [[sum(column[first:after]) for after in range(DOT_ROWS + 1)] for first in range(DOT_ROWS + 1)],
+        dtype=np.uint32,
+    )
+
+
+_LEFT_BITS: Final = _bits(_LEFT)
+_RIGHT_BITS: Final = _bits(_RIGHT)
 
 
 def envelope(samples: FloatArray, edges: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
@@ -67,20 +80,27 @@ def braille_rows(low: FloatArray, high: FloatArray, *, bottom: float, top: float
     if cells == 0 or rows <= 0:
         return [""] * max(rows, 0)
     dots = rows * DOT_ROWS
-    scale = (dots - 1) / max(top - bottom, 1e-9)
-    seen = np.isfinite(low)
-    first = np.clip(np.rint((np.where(seen, low, bottom) - bottom) * scale), 0, dots - 1).astype(np.int32)
-    last = np.clip(np.rint((np.where(seen, high, bottom) - bottom) * scale), 0, dots - 1).astype(np.int32)
+    padded = np.full((2, cells * DOTS_PER_CELL), np.nan, np.float32)
+    padded[0, : len(low)], padded[1, : len(high)] = low, high
+    padded -= bottom
+    padded *= (dots - 1) / max(top - bottom, 1e-9)
+    np.rint(padded, out=padded)
+    np.maximum(np.minimum(padded, dots - 1, out=padded), 0, out=padded)
+    seen = padded[0] == padded[0]  # NaN is unlike itself
+    # Where there is nothing the first dot lies above the last, so that none is lit.
+    first = np.where(seen, padded[0], dots).astype(np.int32)
+    after = np.where(seen, padded[1] + 1, 0).astype(np.int32)
 
-    joined_first, joined_last = first.copy(), last.copy()
     both = seen[1:] & seen[:-1]
-    joined_first[1:] = np.where(both & (last[:-1] < first[1:]), last[:-1] + 1, joined_first[1:])
-    joined_last[1:] = np.where(both & (first[:-1] > last[1:]), first[:-1] - 1, joined_last[1:])
+    joined_first, joined_after = first.copy(), after.copy()
+    joined_first[1:] = np.where(both, np.minimum(first[1:], after[:-1]), first[1:])
+    joined_after[1:] = np.where(both, np.maximum(after[1:], first[:-1]), after[1:])
 
-    heights = np.arange(dots - 1, -1, -1, dtype=np.int32)[:, np.newaxis]
-    lit = np.zeros((dots, cells * DOTS_PER_CELL), np.uint32)
-    lit[:, : len(low)] = (heights >= joined_first) & (heights <= joined_last) & seen
-    weighted = lit.reshape(rows, DOT_ROWS, cells, DOTS_PER_CELL) * _WEIGHTS[np.newaxis, :, np.newaxis, :]
-    codes = weighted.sum(axis=(1, 3), dtype=np.uint32) + _BLANK
+    floors = np.arange(dots - DOT_ROWS, -1, -DOT_ROWS, dtype=np.int32)[:, np.newaxis]
+    begin = np.minimum(np.maximum(joined_first - floors, 0), DOT_ROWS)
+    end = np.minimum(np.maximum(joined_after - floors, 0), DOT_ROWS)
+    codes = _LEFT_BITS[begin[:, ::2], end[:, ::2]] + _RIGHT_BITS[begin[:, 1::2], end[:, 1::2]]
+    codes += _BLANK
     codes[codes == _BLANK] = ord(" ")
-    return [row.astype("<u4").tobytes().decode("utf-32-le") for row in codes]
+    text = codes.astype("<u4").tobytes().decode("utf-32-le")
+    return [text[start : start + cells] for start in range(0, rows * cells, cells)]

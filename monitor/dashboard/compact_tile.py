@@ -87,7 +87,7 @@ def _info(view: AthleteView, cells: int, rows: int, mood: TileMood) -> list[Line
     calling = view.calling
     if calling:
         info.append(filled_line(f" {alarm_words(calling)}", calling, cells, lit=mood.lit))
-        steps = wrap(f"→ {calling.action}", cells - 1, 2 if rows >= 5 else 1)
+        steps = wrap(f"→ {calling.action}", cells - 1, 2 if rows >= 4 else 1)
         info.extend(filled_line(f" {step}", calling, cells, lit=mood.lit) for step in steps)
     elif view.alarms:
         info.append(acknowledged_line(view.alarms[0], cells))

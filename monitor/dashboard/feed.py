@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-import redis.asyncio as aioredis
+import redis.asyncio
 from redis.exceptions import RedisError
 
-from monitor.contract import Alarm
+from monitor.backoff import Backoff
 from monitor.dashboard.ledger import Ledger, active_alarms
 from monitor.dashboard.snapshot import AthleteView, Closeup, Key, MonitorView, Snapshot
 from monitor.dashboard.trace import Trace
-from monitor.errors import UsageError
 from monitor.live_state import (
     ATHLETE_PATTERN,
     MONITOR_PATTERN,
@@ -28,55 +27,19 @@ from monitor.live_state import (
     beats_key,
     wave_key,
 )
+from monitor.sinks import decode_alarm, open_redis
 
 POLL_S: Final = 0.25
 _DISCOVER_EVERY: Final = 4
 _ALARMS_READ_BACK: Final = 400
 _CLOSEUP_BEATS: Final = 120
-_REPLY_TIMEOUT_S: Final = 3.0
 _FORGET_S: Final = 900.0
-_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
+_MOST_WAIT_S: Final = 2.0
 
 _state_decoder = msgspec.msgpack.Decoder(AthleteState)
 _monitor_decoder = msgspec.msgpack.Decoder(MonitorState)
-_alarm_decoder = msgspec.msgpack.Decoder(Alarm)
 _beat_decoder = msgspec.msgpack.Decoder(BeatEntry)
 _wave_decoder = msgspec.msgpack.Decoder(WaveMessage)
-
-
-def connect(url: str) -> "aioredis.Redis":
-    """Return a client for `url` that gives up on a reply after a few seconds.
-
-    Raises
-    ------
-    UsageError
-        If `url` is none that Redis clients know.
-    """
-    try:
-        return aioredis.Redis.from_url(
-            url,
-            socket_timeout=_REPLY_TIMEOUT_S,
-            socket_connect_timeout=_REPLY_TIMEOUT_S,
-            decode_responses=False,
-        )
-    except ValueError as error:
-        raise UsageError(
-            f"Redis address {without_password(url)!r}: use redis://HOST:PORT, rediss://HOST:PORT or unix://PATH"
-        ) from error
-
-
-def without_password(url: str) -> str:
-    """Return `url` as it may be shown."""
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
-
-
-def decode_alarm(fields: dict[bytes, bytes]) -> Alarm | None:
-    """Return the alarm in one entry of the Stream; None if it is damaged."""
-    try:
-        return _alarm_decoder.decode(fields[b"alarm"])
-    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
 
 
 class _Seen:
@@ -125,7 +88,7 @@ class Feed:
         self.traces: dict[Key, Trace] = {}
         self.damaged = 0
         self._only = frozenset(teams or ())
-        self._client = connect(url)
+        self._client = open_redis(url)
         self._ledger = Ledger()
         self._seen: dict[Key, _Seen] = {}
         self._heartbeats: dict[str, _Heartbeat] = {}
@@ -139,13 +102,13 @@ class Feed:
         self._trouble = ""
 
     @property
-    def client(self) -> "aioredis.Redis":
+    def client(self) -> "redis.asyncio.Redis":
         """The client, for whoever acknowledges."""
         return self._client
 
     async def run(self) -> None:
         """Read until cancelled; a server that is away is tried again for ever."""
-        failures = 0
+        backoff = Backoff(most_s=_MOST_WAIT_S)
         try:
             while True:
                 try:
@@ -154,11 +117,12 @@ class Feed:
                         tasks.create_task(self._read_alarms())
                         tasks.create_task(self._read_waves())
                 except* (RedisError, OSError, TimeoutError) as group:
-                    failures = 0 if self._connected else failures + 1
+                    if self._connected:
+                        backoff.succeeded()
                     self._lost(group.exceptions[0])
                 with contextlib.suppress(RedisError, OSError):
                     await self._client.connection_pool.disconnect(inuse_connections=True)
-                await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
+                await asyncio.sleep(backoff.next_wait_s())
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await self._client.aclose()
@@ -316,7 +280,7 @@ class Feed:
             self._ledger = ledger
             streams: Any = {alarms_key(team): last for team, last in position.items()}
             replies: Any = await self._client.xread(streams, block=500)
-            for name, entries in stream_entries(replies):
+            for name, entries in replies:
                 team = name.decode().partition("{")[2].rstrip("}")
                 for entry, fields in entries:
                     self._take_alarm(ledger, fields)
@@ -371,12 +335,3 @@ class Feed:
             self._away_since = time.monotonic()
         self._connected = False
         self._trouble = str(error)
-
-
-def stream_entries(replies: Any) -> list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]:
-    """Return XREAD's reply in one shape; the newer protocol answers with a mapping of lists of lists."""
-    if not replies:
-        return []
-    if isinstance(replies, dict):
-        return [(name, [e for part in parts for e in part]) for name, parts in replies.items()]
-    return [(name, entries) for name, entries in replies]

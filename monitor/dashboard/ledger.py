@@ -163,6 +163,9 @@ def describe(record: AlarmRecord, alarms: Sequence[ActiveAlarm] | None) -> str:
     alarms : sequence of ActiveAlarm or None
         What the athlete's state lists; None where no monitor has kept that state alive.
     """
+    if alarms is None and record.is_open:
+        seen = f"acknowledged by {record.acknowledged_by}" if record.acknowledged else "not acknowledged"
+        return f"open, {seen}, no longer monitored"
     over = not record.is_open or (alarms is not None and all(a.identity != record.identity for a in alarms))
     by = f"acknowledged by {record.acknowledged_by}" if record.acknowledged else ""
     if over:

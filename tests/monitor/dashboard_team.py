@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import redis.asyncio as aioredis
+import redis.asyncio
+from redis.exceptions import RedisError
 
 from monitor.catalogue import Kind
 from monitor.contract import Alarm, AlarmTransition, Priority
@@ -27,12 +28,12 @@ from monitor.live_state import (
     BeatEntry,
     MonitorState,
     WaveMessage,
-    alarms_key,
     athlete_key,
     beats_key,
     monitor_key,
     wave_key,
 )
+from monitor.sinks import AlarmScript, open_redis
 
 TEAM = "falcons"
 _ENCODE = msgspec.msgpack.encode
@@ -124,7 +125,7 @@ class Athlete:
 class Team:
     """Made-up athletes, written into a Redis."""
 
-    def __init__(self, client: "aioredis.Redis", athletes: int, *, seed: int = 1) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", athletes: int, *, seed: int = 1) -> None:
         self.client: Any = client
         draw = random.Random(seed)
         self._draw = draw
@@ -220,10 +221,7 @@ class Team:
             action=action,
             by=by,
         )
-        await self.client.xadd(
-            alarms_key(TEAM),
-            {"identity": alarm.identity, "transition": transition, "alarm": _ENCODE(alarm)},
-        )
+        await AlarmScript(self.client).add(alarm)
         return alarm
 
     async def wave(self, athlete: Athlete, seconds: float) -> None:
@@ -285,7 +283,7 @@ class Team:
         """Publish in real time until cancelled; a server that is away is tried again."""
         due = time.monotonic()
         while True:
-            with contextlib.suppress(aioredis.ConnectionError, aioredis.TimeoutError, OSError):
+            with contextlib.suppress(RedisError, OSError):
                 for athlete in self.athletes:
                     if athlete.online and not athlete.silent and self.monitor_alive:
                         await self.wave(athlete, period_s)
@@ -295,7 +293,7 @@ class Team:
 
 
 async def _show(url: str, athletes: int, *, calm: bool) -> None:
-    client = aioredis.Redis.from_url(url)
+    client = open_redis(url)
     await client.flushall()
     team = Team(client, athletes)
     await team.write()

@@ -1,0 +1,224 @@
+"""``strapwatch alerts``: active and recent alarms as a table or as JSON lines, and their acknowledgement."""
+
+import asyncio
+import contextlib
+import getpass
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
+from monitor.errors import ServerError, StrapwatchError, UsageError
+
+if TYPE_CHECKING:
+    # Their imports are slow, and `strapwatch --help` must stay quick.
+    import redis.asyncio
+    from rich.console import Console
+
+    from monitor.dashboard.ledger import Ledger
+
+_HELP: Final = """List active and recent alarms, newest last.
+
+With --json each alarm is one JSON object on a line of its own, and nothing else is on stdout. With --follow every
+transition (raised, escalated, completed, cleared, acknowledged) is told as it comes, until Ctrl-C.
+
+[bold]Example[/bold]: what has happened, then acknowledge one alarm by the ID in the last column
+
+  strapwatch alerts --team falcons
+
+  strapwatch alerts acknowledge falcons.a05.1.ventricular_run.48200 --by "Dr. Meyer"
+"""
+
+_NAME_LENGTH: Final = 64
+_NAMED: Final = 8
+_PIPED_WIDTH: Final = 200
+
+_Redis = Annotated[
+    str, typer.Option("--redis", metavar="URL", envvar=REDIS_VARIABLE, help="Redis or Valkey.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and its subcommand to `app`."""
+    commands = typer.Typer(help=_HELP, rich_markup_mode="rich")
+    commands.callback(invoke_without_command=True)(alerts)
+    commands.command("acknowledge")(acknowledge)
+    app.add_typer(commands, name="alerts")
+
+
+def alerts(
+    context: typer.Context,
+    *,
+    redis: _Redis = DEFAULT_REDIS,
+    team: Annotated[
+        list[str] | None,
+        typer.Option("--team", metavar="NAME", help="Only this team; may be given many times."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on, until Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON lines instead of a table.")] = False,
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=0, max=1000, help="At most so many that are over.")
+    ] = 20,
+) -> None:
+    """List alarms."""
+    if context.invoked_subcommand is not None:
+        # `alerts --redis URL acknowledge ID` is as good as `alerts acknowledge ID --redis URL`.
+        context.obj = redis
+        return
+    if follow:
+        _complain_on_stderr()
+    _run(_alerts(redis, team or [], follow=follow, json=json, count=count))
+
+
+def acknowledge(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `strapwatch alerts` lists it.")],
+    *,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who has seen it; else your login name.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `alerts`.")
+    ] = None,
+) -> None:
+    """Acknowledge an alarm: everybody sees that you have.
+
+    [bold]Example[/bold]
+
+      strapwatch alerts acknowledge falcons.a05.1.ventricular_run.48200 --by "Dr. Meyer"
+    """
+    _run(_acknowledge(redis or context.obj or DEFAULT_REDIS, identity, by or _login_name()))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+async def _acknowledge(url: str, identity: str, by: str) -> None:
+    from monitor.dashboard.alarm_list import read_alarms
+    from monitor.sinks import acknowledge as acknowledge_alarm
+
+    if not (1 <= len(by.strip()) <= _NAME_LENGTH and by.isprintable()):
+        raise UsageError(f"--by {by!r}: use 1 to {_NAME_LENGTH} printable characters")
+    async with _opened(url) as client:
+        try:
+            addition = await acknowledge_alarm(client, identity, by)
+        except ServerError:
+            raise
+        except StrapwatchError as error:
+            # A name that can be none is an unknown one too: what helps is to see those that are active.
+            active = [alarm.record.identity for alarm in await read_alarms(client, []) if alarm.is_active]
+            more = f" and {len(active) - _NAMED} more" if len(active) > _NAMED else ""
+            named = f"active: {', '.join(active[:_NAMED])}{more}" if active else "no alarm is active"
+            raise StrapwatchError(f"alarm {identity!r} is not known; {named}") from error
+    if addition.added:
+        typer.echo(f"acknowledged by {addition.alarm.by}: {addition.alarm.athlete}, {addition.alarm.message}")
+    else:
+        typer.echo("somebody had acknowledged it before")
+
+
+async def _alerts(url: str, teams: Sequence[str], *, follow: bool, json: bool, count: int) -> None:
+    from rich.console import Console
+
+    from monitor.dashboard.alarm_list import as_json, read_alarms, table
+    from monitor.dashboard.ledger import Ledger
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    ledger = Ledger()
+    async with _opened(url, keep_trying=follow) as client:
+        # By the server's own clock, so that nothing falls between the list and what follows.
+        since = (await client.time())[0] if follow else 0
+        listed = await read_alarms(client, teams, ledger)
+        active = [alarm for alarm in listed if alarm.is_active]
+        over = [alarm for alarm in listed if not alarm.is_active]
+        shown = sorted([*active, *over[:count]], key=lambda alarm: alarm.record.raised_at)
+        if json:
+            for alarm in shown:
+                typer.echo(as_json(alarm))
+        elif shown:
+            console.print(table(shown, console.width))
+        else:
+            typer.echo("no alarms so far", err=True)
+        if follow:
+            await _follow(client, teams, ledger, since=since, console=None if json else console)
+
+
+async def _follow(
+    client: "redis.asyncio.Redis",
+    teams: Sequence[str],
+    ledger: "Ledger",
+    *,
+    since: float,
+    console: "Console | None",
+) -> None:
+    """Tell every transition as it comes: on `console`, or as JSON if there is none."""
+    from monitor.dashboard.alarm_list import Listed, as_json, told
+    from monitor.sinks import follow_alarms
+
+    known = {(record.identity, a.transition) for record in ledger.records() for a in record.transitions}
+    async for alarm in follow_alarms(client, since=since):
+        if (teams and alarm.team not in teams) or (alarm.identity, alarm.transition) in known:
+            continue
+        known.add((alarm.identity, alarm.transition))
+        record = ledger.add(alarm)
+        if console is None:
+            typer.echo(as_json(Listed(record, [record.as_active()] if record.is_open else []), alarm))
+        else:
+            console.print(told(alarm), soft_wrap=True)
+
+
+@contextlib.asynccontextmanager
+async def _opened(url: str, *, keep_trying: bool = False) -> AsyncIterator["redis.asyncio.Redis"]:
+    """Open Redis and make sure that it answers; with `keep_trying`, as long as it takes."""
+    from redis.exceptions import RedisError
+
+    from monitor.backoff import Backoff
+    from monitor.sinks import open_redis, shown_url
+
+    client = open_redis(url)
+    backoff = Backoff()
+    away = f"Redis at {shown_url(url)} cannot be reached"
+    try:
+        while True:
+            try:
+                await client.ping()
+                break
+            except (RedisError, OSError) as error:
+                if not keep_trying:
+                    raise ServerError(f"{away}: {error}; is it running there? (--redis URL)") from error
+                typer.echo(f"strapwatch: {away}, trying again", err=True)
+                await asyncio.sleep(backoff.next_wait_s())
+        try:
+            yield client
+        except (RedisError, OSError) as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise ServerError(f"{away} any more: {error}") from error
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await client.aclose()
+
+
+def _complain_on_stderr() -> None:
+    """Send log lines, such as those of a lost connection, where they do not mix with JSON."""
+    import structlog
+
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "event"]),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "somebody"

@@ -1,0 +1,53 @@
+"""``strapwatch dashboard``: all athletes, live, in this terminal."""
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from monitor.errors import UsageError
+
+DEFAULT_REDIS: Final = "redis://127.0.0.1:6379"
+REDIS_VARIABLE: Final = "STRAPWATCH_REDIS"
+
+_HELP: Final = """Show all athletes, live, in this terminal.
+
+It reads Redis and nothing else: run as many as you like, wherever Redis can be reached. Whoever has a new alarm comes
+on screen by itself, with a bell. Press ? for the keys, q to leave.
+
+[bold]Example[/bold]: two teams of a Redis on another machine
+
+  strapwatch dashboard --redis redis://monitor.lan:6379 --team falcons --team hawks
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command("dashboard", help=_HELP)(dashboard)
+
+
+def dashboard(
+    *,
+    redis: Annotated[
+        str, typer.Option("--redis", metavar="URL", envvar=REDIS_VARIABLE, help="Redis or Valkey.")
+    ] = DEFAULT_REDIS,
+    team: Annotated[
+        list[str] | None,
+        typer.Option("--team", metavar="NAME", help="Only this team; may be given many times."),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="NAME", help="Who acknowledges alarms here; else your login name."),
+    ] = None,
+) -> None:
+    """Run the dashboard until it is left."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError(
+            "the dashboard needs a terminal on both sides; `strapwatch alerts --follow` does without one"
+        )
+    from monitor.dashboard.app import DashboardApp
+
+    app = DashboardApp(redis, team, by=by, own_signals=True)
+    app.run()
+    if app.return_code:
+        raise typer.Exit(app.return_code)

@@ -1,0 +1,154 @@
+"""Active and recent alarms outside the dashboard: read once from Redis, told as a table, as lines, or as JSON."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import redis.asyncio
+from rich.table import Table
+from rich.text import Text
+
+from monitor.contract import Alarm
+from monitor.dashboard.ledger import AlarmRecord, Ledger, describe
+from monitor.dashboard.pieces import kind_words
+from monitor.live_state import TEAMS_KEY, ActiveAlarm, AthleteState, athlete_key
+from monitor.sinks import known_alarms
+
+_READ_BACK: Final = 2_000
+_WIDE: Final = 150
+_PRIORITY_STYLE: Final = {
+    "high": "bold white on red",
+    "medium": "bold black on yellow",
+    "low": "bold black on cyan",
+    "information": "",
+}
+
+
+class Listed(NamedTuple):
+    """An alarm, and what its athlete's state lists now; None where no monitor keeps that state alive."""
+
+    record: AlarmRecord
+    listed: Sequence[ActiveAlarm] | None
+
+    @property
+    def state(self) -> str:
+        """How it stands, in words."""
+        return describe(self.record, self.listed)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still calls for somebody."""
+        return self.state == "over, not acknowledged" or not self.state.startswith("over")
+
+
+async def read_alarms(
+    client: "redis.asyncio.Redis", teams: Iterable[str], ledger: Ledger | None = None
+) -> list[Listed]:
+    """Return the alarms of `teams` (all, if empty), the newest first; `ledger` takes them up as well.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached.
+    """
+    ledger = ledger or Ledger()
+    wanted = sorted(teams)
+    if not wanted:
+        names: Any = await client.smembers(TEAMS_KEY)
+        wanted = sorted(name.decode() for name in names)
+    for team in wanted:
+        for alarm in reversed(await known_alarms(client, team, at_most=_READ_BACK)):
+            ledger.add(alarm)
+    listed: dict[tuple[str, str], Sequence[ActiveAlarm] | None] = {}
+    for key in ledger.by_athlete():
+        raw: Any = await client.hget(athlete_key(*key), "state")
+        listed[key] = _alarms_in(raw)
+    return [Listed(r, listed[r.latest.team, r.latest.athlete]) for r in ledger.records()]
+
+
+def _alarms_in(raw: bytes | None) -> Sequence[ActiveAlarm] | None:
+    if raw is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(raw, type=AthleteState).alarms
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def table(alarms: Iterable[Listed], width: int) -> Table:
+    """Return alarms as a table that fits `width` cells; on a narrow one the ID stands below the sentence."""
+    wide = width >= _WIDE
+    drawn = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+    drawn.add_column("time", no_wrap=True)
+    drawn.add_column("athlete")
+    drawn.add_column("priority", no_wrap=True)
+    drawn.add_column("what", ratio=None)
+    if wide:
+        drawn.add_column("what to do")
+    drawn.add_column("state")
+    if wide:
+        drawn.add_column("ID", no_wrap=True)
+    for alarm in alarms:
+        latest = alarm.record.latest
+        priority = Text(
+            f" {latest.priority} ", _PRIORITY_STYLE[latest.priority] if alarm.is_active else "dim"
+        )
+        what = f"{kind_words(latest.kind)}: {latest.message}"
+        cells: list[str | Text] = [_clock(alarm.record.raised_at), latest.athlete, priority]
+        if wide:
+            cells += [what, latest.action, alarm.state, alarm.record.identity]
+        else:
+            cells += [Text(f"{what}\n→ {latest.action}\n{alarm.record.identity}"), alarm.state]
+        drawn.add_row(*cells)
+    return drawn
+
+
+def told(alarm: Alarm) -> Text:
+    """Return one transition as a line."""
+    text = Text(f"{_clock(alarm.at)}  ")
+    calls = alarm.transition in {"raised", "escalated"}
+    text.append(f" {alarm.priority} ", _PRIORITY_STYLE[alarm.priority] if calls else "dim")
+    by = f" by {alarm.by}" if alarm.by else ""
+    text.append(f" {alarm.athlete}  {alarm.transition}{by}  {kind_words(alarm.kind)}: {alarm.message}")
+    if calls:
+        text.append(f" → {alarm.action}")
+    return text.append(f"  {alarm.identity}", "dim")
+
+
+def as_json(alarm: Listed, transition: Alarm | None = None) -> str:
+    """Return an alarm, as it stands after `transition` (its newest, by default), as one line of JSON."""
+    record, latest = alarm.record, alarm.record.latest
+    newest = transition or record.transitions[-1]
+    return msgspec.json.encode(
+        {
+            "identity": record.identity,
+            "team": latest.team,
+            "athlete": latest.athlete,
+            "boot": latest.boot,
+            "kind": latest.kind,
+            "episode": latest.episode,
+            "transition": newest.transition,
+            "at": newest.at,
+            "state": alarm.state,
+            "active": alarm.is_active,
+            "priority": latest.priority,
+            "technical": latest.technical,
+            "message": latest.message,
+            "action": latest.action,
+            "raised_at": record.raised_at,
+            "cleared_at": record.cleared_at,
+            "acknowledged_at": record.acknowledged_at,
+            "acknowledged_by": record.acknowledged_by or None,
+            "rate_bpm": latest.rate_bpm,
+            "quality": latest.quality,
+            "model": latest.model,
+            "settings_hash": latest.settings_hash,
+        }
+    ).decode()
+
+
+def _clock(at: float) -> str:
+    moment = dt.datetime.fromtimestamp(at).astimezone()
+    today = dt.datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
