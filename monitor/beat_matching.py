@@ -22,8 +22,7 @@ MATCH_WINDOW_S: Final = 0.150
 
 def window_samples(rate_hz: float, window_s: float = MATCH_WINDOW_S) -> int:
     """Return the largest whole distance, in samples, that lies within `window_s`."""
-    # 0.15 s at 100 Hz is 15 samples, though 0.15 * 100 may come out a hair below.
-    return int(np.floor(window_s * rate_hz + 1e-6))
+    return int(window_s * rate_hz)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,17 +109,17 @@ def test_same_counts_as_wfdb(reference: IntArray, detections: IntArray) -> None:
 
 def test_closest_pair_first() -> None:
     """The nearer of two detections is taken, and a nearer beat is not robbed of its detection."""
-    near = match_beats(np.array([1_000]), np.array([960, 1_010]), window=WINDOW)
-    assert near.detection.tolist() == [1]
-    robbed = match_beats(np.array([1_000, 1_060]), np.array([1_045]), window=WINDOW)
-    assert robbed.reference.tolist() == [1]
+    assert match_beats(np.array([1_000]), np.array([960, 1_010]), window=WINDOW).detection.tolist() == [1]
+    assert match_beats(np.array([1_000]), np.array([990, 1_040]), window=WINDOW).detection.tolist() == [0]
+    assert match_beats(np.array([1_000, 1_060]), np.array([1_045]), window=WINDOW).reference.tolist() == [1]
+    assert match_beats(np.array([1_000, 1_060]), np.array([1_015]), window=WINDOW).reference.tolist() == [0]
 
 
 @pytest.mark.parametrize(
     ("rate_hz", "samples"), [(100.0, 15), (128.0, 19), (250.0, 37), (360.0, 54), (1000.0, 150)]
 )
 def test_window_is_the_largest_distance_within_150_ms(rate_hz: float, samples: int) -> None:
-    """The window never rounds up, and never loses a sample to floating point."""
+    """The window never rounds up."""
     assert window_samples(rate_hz) == samples
 
 

@@ -97,6 +97,21 @@ def _run(
         scorer.covered(*WHO, boot, message.end_sample - 1, RATE_HZ)
 
 
+def test_no_cut_parts_a_pair() -> None:
+    """However far both sides have come, a detection stays with a beat just across the place of the cut."""
+    late = [(sample + 30, label) for sample, label in BEATS]
+    scorer = LiveScorer()
+    for message in _truth(BEATS, 30_000):
+        scorer.truth(*WHO, message)
+    for sample, label in late:
+        scorer.beat(*WHO, 1, sample, label, RATE_HZ)
+    for known in range(0, 30_000, 7):
+        scorer.covered(*WHO, 1, known)
+    live = scorer.score(*WHO)
+    assert live is not None
+    assert live.score.qrs == QrsCounts(tp=live.score.qrs.tp)
+
+
 def test_repeats_and_disorder_change_nothing() -> None:
     """Messages that arrive twice and out of order, and beats that arrive twice, count once."""
     messages = _truth(BEATS, 30_000)
@@ -145,6 +160,9 @@ def test_missing_truth_is_passed_over_unscored() -> None:
     assert waiting is not None
     assert waiting.scored_samples <= 20 * PACKET
     _run(scorer, messages[40:], BEATS)
+    passed = scorer.score(*WHO)
+    assert passed is not None
+    assert passed.scored_samples > 80 * PACKET
     scorer.finish(*WHO)
     live = scorer.score(*WHO)
     assert live is not None
@@ -212,9 +230,12 @@ def test_reboot_adds_up_and_late_messages_of_the_old_boot_are_ignored() -> None:
     """A new boot's counts add to the old one's; what still arrives of the old one changes nothing."""
     scorer = LiveScorer()
     _run(scorer, _truth(BEATS, 30_000), BEATS)
-    _run(scorer, _truth(BEATS, 30_000, boot=2), BEATS, boot=2)
+    second = _truth(BEATS, 30_000, boot=2)
+    _run(scorer, second[:50], BEATS, boot=2)
     scorer.beat(*WHO, 1, 30_100, "V", RATE_HZ)
     scorer.truth(*WHO, _message(30_000, 30_250, [(30_050, "V")]))
+    scorer.covered(*WHO, 1, 40_000)
+    _run(scorer, second[50:], BEATS, boot=2)
     scorer.finish(*WHO)
     assert _same(scorer.score(*WHO), _offline(BEATS, BEATS) + _offline(BEATS, BEATS))
 
