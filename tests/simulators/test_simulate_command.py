@@ -27,7 +27,7 @@ def test_summary_as_json(embedded_broker: EmbeddedBroker, tmp_path: Path) -> Non
     ledger = tmp_path / "ledger.jsonl"
     # fmt: off
     done = _run(
-        "--excerpt", "--excerpt", "--synthetic", "2", "--speed", "20", "--seconds", "1.5", "--loss", "0.2",
+        "--record", "excerpt", "--excerpt", "--synthetic", "2", "--speed", "20", "--seconds", "1.5", "--loss", "0.2",
         "--dropout", "0.5:0.2", "--dropout", "1:0.1:lost", "--lead-off", "0.2:0.2", "--start", "90",
         "--broker", embedded_broker.url, "--ledger", str(ledger), "--json",
     )
