@@ -18,7 +18,7 @@ Float64Array = NDArray[np.float64]
 
 CLASSIFIER_BAND_HZ: Final = (0.5, 40.0)
 CLASSIFIER_ORDERS: Final = (2, 4)
-DETECTOR_BAND_HZ: Final = (5.0, 20.0)
+DETECTOR_BAND_HZ: Final = (6.0, 20.0)
 DETECTOR_ORDER: Final = 2
 NOTCH_QUALITY: Final = 20.0
 SETTLING_S: Final = 1.0
@@ -51,7 +51,7 @@ def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float6
 
 
 def detector_sections(rate_hz: float) -> Float64Array:
-    """Design the detector's band-pass, 5 to 20 Hz (order 2), where most of a QRS complex's energy lies.
+    """Design the detector's band-pass, 6 to 20 Hz (order 2), where most of a QRS complex's energy lies.
 
     Returns
     -------

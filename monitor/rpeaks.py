@@ -1,14 +1,23 @@
 """R peaks, found as the signal streams: a compiled adaptive-threshold detector over a bank.
 
-After Hamilton and Tompkins (1986) and Hamilton (2002): the 5 to 20 Hz band is differentiated, rectified and averaged
-over 90 ms; its peaks are QRS complexes or noise by a threshold between the medians of the last eight of each. Ours
-differs where streaming asks for it: the first seconds are learnt from a buffer of candidates and then announced, not
-lost; a threshold that finds nothing sinks, so that no change of amplitude can silence it for good; positions are the
-extremum of the band-passed signal, corrected for the filter's delay; every peak carries the last sample it needed.
+After Hamilton and Tompkins (1986) and Hamilton (2002): a narrow band (`monitor.filters.detector_sections`) is
+differentiated, rectified and averaged over 100 ms; its peaks are QRS complexes or noise by a threshold between the
+levels of the last eight of each. Ours differs in this:
+
+- Noise is the largest rejected peak between two beats, not every rejected peak, so the level is that of the waves that
+  rival the QRS: a tall P or T wave, muscle, movement.
+- Levels are upper quantiles, not medians: peaks of two sizes in turn leave the level at that of the larger ones.
+- No rule of slopes tells a T wave; the threshold is higher early in the RR interval instead.
+- The first seconds are learnt from a buffer of candidates and then announced, not lost.
+- A threshold that finds nothing sinks, to a quarter and not below 1.2 times the noise (in a ventricular
+  standstill the P waves go on): a fall of the amplitude to a fifth is followed. One beat counts for at most twice the
+  level, so that an artefact of volts does not silence what follows.
+- Positions are the extremum of the band-passed signal, corrected for the filter's delay, and every peak carries the
+  last sample it needed.
 
 Delay: a peak is held for 0.2 s to see whether a larger one follows; with the filter's and the average's own delay it is
 known within `MAX_DELAY_S` of its R peak, unless it was below the threshold and is only recovered when the next
-beat is overdue (search back).
+beat is overdue (search back, 1.5 median RR intervals after the beat before it).
 """
 
 from typing import Final
@@ -26,23 +35,34 @@ LEARNING_S: Final = 2.0
 REFRACTORY_S: Final = 0.2
 
 _DERIVATIVE_S = 0.01
-_AVERAGE_S = 0.09
+_AVERAGE_S = 0.1
 _FALL_S = 0.12
-_T_WAVE_S = 0.36
 _KEPT = 8
 _CANDIDATES = 24
-_THRESHOLD = 0.32
-_SEARCH_BACK_RATIO = 0.4
+# Levels: a high quantile of each, so that neither two peaks a beat nor one quiet beat pulls them down.
+_BEAT_QUANTILE = 0.65
+_NOISE_QUANTILE = 0.8
+_NOISE_CAP = 0.7
+_FIRST_NOISE = 0.3
+_THRESHOLD = 0.45
+_EARLY_PHASE = 0.8
+_EARLY_RISE = 0.4
+_SEARCH_BACK_FROM_S = 0.33
+_SEARCH_BACK_RATIO = 0.45
 _SEARCH_BACK_RR = 1.5
 _SINK_AFTER_S = 2.0
 _SINK_HALF_LIFE_S = 1.0
 _SINK_FLOOR = 0.25
-# 90 ms mean of 10 ms differences, in mV: about what a QRS of 30 µV in the detector's band gives.
+# P waves that go on alone are as tall as the noise between beats was: a threshold that sinks stops above it.
+_ABOVE_NOISE = 1.2
+# One beat raises the level by no more than this, so that an artefact of volts does not silence what follows.
+_BEAT_CAP = 2.0
+# 100 ms mean of 10 ms differences, in mV: about what a QRS of 30 µV in the detector's band gives.
 _FLOOR_MV = 0.002
-_QUALITY_HALF = 0.45
+_QUALITY_HALF = 0.5
 
 # Columns of the float state.
-_SUM, _MAX, _HELD_HEIGHT, _HELD_SLOPE, _LAST_SLOPE, _BACK_HEIGHT, _BACK_SLOPE, _SLOPE = range(8)
+_SUM, _MAX, _HELD_HEIGHT, _BACK_HEIGHT, _NEXT_HEIGHT, _RIVAL, _HIGH, _LOW, _RR = range(9)
 # Columns of the integer state.
 (
     _SAMPLES,
@@ -51,20 +71,21 @@ _SUM, _MAX, _HELD_HEIGHT, _HELD_SLOPE, _LAST_SLOPE, _BACK_HEIGHT, _BACK_SLOPE, _
     _HELD_R,
     _LAST_R,
     _BACK_R,
+    _NEXT_R,
     _BEATS,
     _NOISES,
     _RRS,
     _LEARNT,
     _N_CANDIDATES,
     _VOID,
-) = range(12)
+) = range(13)
 # Columns of the settings.
 (
     _P_DERIVATIVE,
     _P_AVERAGE,
     _P_FALL,
     _P_REFRACTORY,
-    _P_T_WAVE,
+    _P_SEARCH_BACK_FROM,
     _P_LEARNING,
     _P_DELAY,
     _P_SECOND,
@@ -73,24 +94,35 @@ _SUM, _MAX, _HELD_HEIGHT, _HELD_SLOPE, _LAST_SLOPE, _BACK_HEIGHT, _BACK_SLOPE, _
 
 
 @compiled
-def _median(values: NDArray[np.float64], count: int) -> float:
-    return float(np.median(values[: min(count, len(values))]))
+def _quantile(values: NDArray[np.float64], count: int, at: float) -> float:
+    kept = np.sort(values[: min(count, len(values))])
+    place = at * (len(kept) - 1)
+    below = int(place)
+    if below + 1 >= len(kept):
+        return float(kept[below])
+    return float(kept[below] + (place - below) * (kept[below + 1] - kept[below]))
 
 
 @compiled
-def _threshold(beats: NDArray[np.float64], n_beats: int, noises: NDArray[np.float64], n_noises: int) -> float:
-    high = _median(beats, n_beats)
-    low = _median(noises, n_noises) if n_noises > 0 else 0.0
-    low = min(low, 0.5 * high)
-    return low + _THRESHOLD * (high - low)
+def _noise(f: NDArray[np.float64]) -> float:
+    return min(_ABOVE_NOISE * float(f[_LOW]), _NOISE_CAP * float(f[_HIGH]))
 
 
 @compiled
-def _sink(elapsed: float, second: float) -> float:
-    over = elapsed / second - _SINK_AFTER_S
-    if over <= 0.0:
-        return 1.0
-    return float(max(0.5 ** (over / _SINK_HALF_LIFE_S), _SINK_FLOOR))
+def _threshold(r: int, settings: NDArray[np.int64], f: NDArray[np.float64], i: NDArray[np.int64]) -> float:
+    high = float(f[_HIGH])
+    low = min(float(f[_LOW]), _NOISE_CAP * high)
+    threshold = low + _THRESHOLD * (high - low)
+    if i[_LAST_R] < 0:
+        return threshold
+    elapsed = r - i[_LAST_R]
+    over = elapsed / settings[_P_SECOND] - _SINK_AFTER_S
+    if over > 0.0:
+        sunk = max(float(0.5 ** (over / _SINK_HALF_LIFE_S)), _SINK_FLOOR)
+        threshold = max(sunk * threshold, _noise(f))
+    if f[_RR] > 0.0:
+        threshold *= 1.0 + _EARLY_RISE * max(_EARLY_PHASE - elapsed / float(f[_RR]), 0.0)
+    return threshold
 
 
 @compiled
@@ -99,7 +131,6 @@ def _announce(
     r: int,
     known: int,
     height: float,
-    slope: float,
     f: NDArray[np.float64],
     i: NDArray[np.int64],
     beats: NDArray[np.float64],
@@ -112,14 +143,20 @@ def _announce(
     if i[_VOID] == 0 and i[_LAST_R] >= 0:
         rrs[i[_RRS] % _KEPT] = r - i[_LAST_R]
         i[_RRS] += 1
+        f[_RR] = _quantile(rrs, i[_RRS], 0.5)
     i[_VOID] = 0
-    beats[i[_BEATS] % _KEPT] = height
+    beats[i[_BEATS] % _KEPT] = min(height, _BEAT_CAP * f[_HIGH])
     i[_BEATS] += 1
-    i[_LAST_R] = r
-    f[_LAST_SLOPE] = slope
+    f[_HIGH] = _quantile(beats, i[_BEATS], _BEAT_QUANTILE)
+    if f[_RIVAL] > 0.0:
+        noises[i[_NOISES] % _KEPT] = f[_RIVAL]
+        i[_NOISES] += 1
+        f[_LOW] = _quantile(noises, i[_NOISES], _NOISE_QUANTILE)
+    f[_RIVAL] = 0.0
     f[_BACK_HEIGHT] = 0.0
-    noise = _median(noises, i[_NOISES]) if i[_NOISES] > 0 else 0.0
-    ratio = noise / _median(beats, i[_BEATS]) / _QUALITY_HALF
+    f[_NEXT_HEIGHT] = 0.0
+    i[_LAST_R] = r
+    ratio = f[_LOW] / f[_HIGH] / _QUALITY_HALF
     out[n_out, 0] = row
     out[n_out, 1] = r
     out[n_out, 2] = known
@@ -133,7 +170,6 @@ def _judge(
     r: int,
     known: int,
     height: float,
-    slope: float,
     settings: NDArray[np.int64],
     f: NDArray[np.float64],
     i: NDArray[np.int64],
@@ -147,18 +183,17 @@ def _judge(
     elapsed = r - i[_LAST_R]
     if i[_LAST_R] >= 0 and elapsed < settings[_P_REFRACTORY]:
         return n_out
-    threshold = _threshold(beats, i[_BEATS], noises, i[_NOISES])
-    if i[_LAST_R] >= 0:
-        threshold *= _sink(elapsed, settings[_P_SECOND])
-    is_t_wave = i[_LAST_R] >= 0 and elapsed < settings[_P_T_WAVE] and slope < 0.5 * f[_LAST_SLOPE]
-    if height > max(threshold, _FLOOR_MV) and not is_t_wave:
-        return _announce(row, r, known, height, slope, f, i, beats, noises, rrs, out, out_quality, n_out)
-    noises[i[_NOISES] % _KEPT] = height
-    i[_NOISES] += 1
-    if elapsed >= settings[_P_T_WAVE] and height > f[_BACK_HEIGHT] and height > _FLOOR_MV:
-        f[_BACK_HEIGHT] = height
-        f[_BACK_SLOPE] = slope
-        i[_BACK_R] = r
+    if height > max(_threshold(r, settings, f, i), _FLOOR_MV):
+        return _announce(row, r, known, height, f, i, beats, noises, rrs, out, out_quality, n_out)
+    f[_RIVAL] = max(f[_RIVAL], min(height, f[_HIGH]))
+    if elapsed >= settings[_P_SEARCH_BACK_FROM] and height > _FLOOR_MV:
+        if height > f[_BACK_HEIGHT]:
+            f[_BACK_HEIGHT] = height
+            i[_BACK_R] = r
+            f[_NEXT_HEIGHT] = 0.0
+        elif height > f[_NEXT_HEIGHT] and r - i[_BACK_R] >= settings[_P_SEARCH_BACK_FROM]:
+            f[_NEXT_HEIGHT] = height
+            i[_NEXT_R] = r
     return n_out
 
 
@@ -192,6 +227,11 @@ def _learn(
         return n_out
     beats[:] = level
     i[_BEATS] = _KEPT
+    f[_HIGH] = level
+    if i[_NOISES] == 0:
+        noises[:] = _FIRST_NOISE * level
+        i[_NOISES] = _KEPT
+    f[_LOW] = _quantile(noises, i[_NOISES], _NOISE_QUANTILE)
     i[_LEARNT] = 1
     for k in range(count):
         n_out = _judge(
@@ -199,7 +239,6 @@ def _learn(
             int(candidates[k, 1]),
             known,
             candidates[k, 0],
-            candidates[k, 2],
             settings,
             f,
             i,
@@ -265,16 +304,13 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     # A larger peak within the hold replaces the one before it.
                     best = -1.0
                     best_at = at
-                    steepest = 0.0
                     for back in range(at - average - settings[_P_EXTRA], at + 1):
                         if abs(x[back & mask]) > best:
                             best = abs(x[back & mask])
                             best_at = back
-                        steepest = max(steepest, d[back & mask])
                     i[_HELD_AT] = at
                     i[_HELD_R] = best_at - settings[_P_DELAY]
                     f[_HELD_HEIGHT] = height
-                    f[_HELD_SLOPE] = steepest
 
             if i[_HELD_AT] >= 0 and s - i[_HELD_AT] >= settings[_P_REFRACTORY]:
                 r = max(i[_HELD_R], 0)
@@ -286,7 +322,6 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                         r,
                         s,
                         height,
-                        f[_HELD_SLOPE],
                         settings,
                         f,
                         i,
@@ -301,7 +336,6 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     k = i[_N_CANDIDATES]
                     all_candidates[row, k, 0] = height
                     all_candidates[row, k, 1] = r
-                    all_candidates[row, k, 2] = f[_HELD_SLOPE]
                     i[_N_CANDIDATES] = k + 1
 
             if i[_LEARNT] == 0:
@@ -322,27 +356,20 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     )
                 continue
 
-            if f[_BACK_HEIGHT] > 0.0 and i[_RRS] > 0:
-                overdue = _SEARCH_BACK_RR * _median(rrs, i[_RRS])
-                elapsed = s - settings[_P_DELAY] - i[_LAST_R]
-                if elapsed > overdue:
-                    threshold = _threshold(beats, i[_BEATS], noises, i[_NOISES])
-                    if f[_BACK_HEIGHT] > _SEARCH_BACK_RATIO * threshold * _sink(elapsed, settings[_P_SECOND]):
+            if f[_BACK_HEIGHT] > 0.0 and f[_RR] > 0.0:
+                now = s - settings[_P_DELAY]
+                if now - i[_LAST_R] > _SEARCH_BACK_RR * f[_RR]:
+                    threshold = max(_SEARCH_BACK_RATIO * _threshold(now, settings, f, i), _noise(f))
+                    if f[_BACK_HEIGHT] > threshold:
+                        height = f[_BACK_HEIGHT]
+                        next_height = f[_NEXT_HEIGHT]
+                        # The largest peak since the last beat is this beat: it says nothing about the noise.
+                        f[_RIVAL] = 0.0
                         n_out = _announce(
-                            row,
-                            i[_BACK_R],
-                            s,
-                            f[_BACK_HEIGHT],
-                            f[_BACK_SLOPE],
-                            f,
-                            i,
-                            beats,
-                            noises,
-                            rrs,
-                            out,
-                            out_quality,
-                            n_out,
+                            row, i[_BACK_R], s, height, f, i, beats, noises, rrs, out, out_quality, n_out
                         )
+                        f[_BACK_HEIGHT] = next_height
+                        i[_BACK_R] = i[_NEXT_R]
     return n_out
 
 
@@ -374,7 +401,7 @@ class RPeakBank:
                 samples(_AVERAGE_S),
                 samples(_FALL_S),
                 samples(REFRACTORY_S),
-                samples(_T_WAVE_S),
+                samples(_SEARCH_BACK_FROM_S),
                 samples(LEARNING_S),
                 round(delay_s * rate_hz),
                 samples(1.0),
@@ -384,17 +411,17 @@ class RPeakBank:
         )
         self._peaks_per_sample = 1.0 / samples(REFRACTORY_S)
         length = 1 << int(np.ceil(np.log2(samples(_AVERAGE_S + _FALL_S + 0.1))))
-        self._state = Rows(version=1, capacity=capacity)
+        self._state = Rows(version=2, capacity=capacity)
         self._state.add("ring", np.float64, (length,))
         self._state.add("slopes", np.float64, (length,))
-        self._state.add("floats", np.float64, (8,))
-        begin = np.zeros(12, np.int64)
+        self._state.add("floats", np.float64, (9,))
+        begin = np.zeros(13, np.int64)
         begin[[_HELD_AT, _LAST_R]] = -1
-        self._state.add("integers", np.int64, (12,), begin)
+        self._state.add("integers", np.int64, (13,), begin)
         self._state.add("beats", np.float64, (_KEPT,))
         self._state.add("noises", np.float64, (_KEPT,))
         self._state.add("rrs", np.float64, (_KEPT,))
-        self._state.add("candidates", np.float64, (_CANDIDATES, 3))
+        self._state.add("candidates", np.float64, (_CANDIDATES, 2))
 
     def process(self, rows: IntArray, first_sample: IntArray, banded: NDArray[np.float64]) -> Peaks:
         """Find R peaks in the next samples.
@@ -439,7 +466,7 @@ class RPeakBank:
         state = self._state
         state.reset(rows, ("ring", "slopes", "candidates"))
         floats, integers = state["floats"], state["integers"]
-        for column in (_SUM, _MAX, _BACK_HEIGHT):
+        for column in (_SUM, _MAX, _BACK_HEIGHT, _NEXT_HEIGHT, _RIVAL):
             floats[rows, column] = 0.0
         integers[rows, _HELD_AT] = -1
         integers[rows, _LAST_R] = -1
