@@ -42,6 +42,7 @@ from monitor.sinks import (
     follow_alarms,
     open_redis,
 )
+from monitor.sinks.alarm_script import known_key
 
 
 def _alarm(
@@ -417,19 +418,20 @@ async def test_read_only_server_keeps_alarms_waiting(
     assert await _alarms_in(client) == [_alarm()]
 
 
-async def test_one_damaged_stream_holds_up_only_its_team(
-    redis_server: GuardedServer, client: Any, outbox: Outbox
+@pytest.mark.parametrize("key", [alarms_key("red"), known_key("red", "anna", 1, "pause")])
+async def test_one_damaged_key_holds_up_only_its_team(
+    redis_server: GuardedServer, client: Any, outbox: Outbox, key: str
 ) -> None:
-    """A key of the wrong type holds up that team's alarms, in order, and nobody else's."""
-    await client.set(alarms_key("red"), "not a stream")
+    """A key of the wrong type holds up that team's alarms, all of them and in order, and nobody else's."""
+    await client.set(key, "of another type")
     async with RedisSink(redis_server.url, outbox=outbox) as sink:
-        await sink.write(SinkBatch(alarms=[_alarm(), _alarm("cleared"), _alarm(team="blue")]))
+        await sink.write(SinkBatch(alarms=[_alarm(), _alarm(kind="asystole"), _alarm(team="blue")]))
         await _until(lambda: sink.alarms_added == 1)
         assert [a.team for a in await _alarms_in(client, "blue")] == ["blue"]
         assert sink.outbox_waiting == 2
-        await client.delete(alarms_key("red"))
+        await client.delete(key)
         assert await sink.drained(15.0)
-    assert [a.transition for a in await _alarms_in(client)] == ["raised", "cleared"]
+    assert [a.kind for a in await _alarms_in(client)] == ["pause", "asystole"]
 
 
 async def test_acknowledging_adds_once_and_reaches_the_monitor(
