@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Final
 
 from redis.exceptions import RedisError
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.binding import Binding, BindingType
 
 from monitor.contract import Priority
@@ -81,6 +81,7 @@ class DashboardApp(App[None]):
         self._by = by or _login_name()
         self._own_signals = own_signals
         self._snapshot_at = 0.0
+        self._due = 0.0
         self._rung: set[tuple[str, Priority]] = set()
         self._notice = ("", 0.0)
         self._reading: asyncio.Task[None] | None = None
@@ -93,7 +94,7 @@ class DashboardApp(App[None]):
     async def on_mount(self) -> None:
         """Begin to read and to draw."""
         self._reading = asyncio.create_task(self.feed.run())
-        self.frame()
+        self.set_interval(FRAME_S / 4, self.frame)
         if self._own_signals:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
@@ -108,17 +109,22 @@ class DashboardApp(App[None]):
                     await task
 
     def frame(self) -> None:
-        """Draw one frame, and see to it that the next one comes."""
+        """Draw one frame if it is time for one."""
         now = time.monotonic()
-        self.draw(now)
-        period_s = CROWDED_FRAME_S if len(self.feed.traces) > CROWD else FRAME_S
-        self.set_timer(max(FRAME_S / 4, period_s - (time.monotonic() - now)), self.frame)
-
-    def draw(self, now: float) -> None:
-        """Draw everything as of `now` on the steady clock, in seconds."""
-        screen = self.screen
-        if not isinstance(screen, DrawnScreen):
+        if now < self._due:
             return
+        period_s = CROWDED_FRAME_S if len(self.feed.traces) > CROWD else FRAME_S
+        # The next is due a period after this one was, so that the scroll is even; but a late one is never made up for.
+        self._due = max(self._due + period_s, now + period_s / 2)
+        try:
+            screen = self.screen
+        except ScreenStackError:
+            return  # on the way out
+        if isinstance(screen, DrawnScreen):
+            self.draw(screen, now)
+
+    def draw(self, screen: DrawnScreen, now: float) -> None:
+        """Draw everything as of `now` on the steady clock, in seconds."""
         if now - self._snapshot_at >= _SNAPSHOT_S:
             self._snapshot_at = now
             self.snapshot = self.feed.snapshot()

@@ -19,7 +19,7 @@ _SOFT: Final = paint(palette.MUTED, on=BAR)
 _KEY: Final = paint(palette.BRIGHT, on=BAR, bold=True)
 
 GRID_KEYS: Final = (
-    ("↑↓←→", "move"),
+    ("↑↓←→", ""),
     ("Enter", "detail"),
     ("a", "acknowledge"),
     ("/", "filter"),
@@ -74,28 +74,17 @@ def header_lines(snapshot: Snapshot, heading: Heading, width: int) -> list[Line]
         f" {words} ",
         paint(palette.TRACE, on=BAR) if well else palette.alarm_fill("high", lit=heading.lit),
     )
-    count = _count(snapshot, heading)
     name = Line((" strapwatch", _KEY), (f" · {NOTICE} ", _SOFT))
+    number = len(snapshot.athletes)
+    right = Line((f" {number} athlete{'s' * (number != 1)} ", _SOFT), state, (f" {clock} ", _ON))
     if width >= WIDE:
-        right = Line((f"{count} · ", _SOFT), state, (f" {clock} ", _ON))
-        middle = alarm_bar(snapshot, heading, width - name.width - right.width - 2)
-        return [name.add(" ", _ON).extend(middle).add(" ", _ON).extend(right).fill(width, _ON)]
-    right = Line(state, (f" {clock} ", _ON))
+        middle = alarm_bar(snapshot, heading, width - name.width - right.width - 1)
+        return [name.add(" ", _ON).extend(middle).extend(right).fill(width, _ON)]
     if name.width + right.width > width:
         name = Line((f" {NOTICE} ", _SOFT))
-    tail = Line((f" {count} ", _SOFT))
-    return [
-        spread(name, right, width, _ON),
-        alarm_bar(snapshot, heading, width - tail.width).extend(tail).fill(width, _ON),
-    ]
-
-
-def _count(snapshot: Snapshot, heading: Heading) -> str:
-    number = len(snapshot.athletes)
-    words = f"{number} athlete{'s' * (number != 1)}"
-    if heading.pages > 1:
-        words += f" · page {heading.page}/{heading.pages}"
-    return words
+    if name.width + right.width > width:
+        right = Line(state, (f" {clock} ", _ON))
+    return [spread(name, right, width, _ON), alarm_bar(snapshot, heading, width)]
 
 
 def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
@@ -132,9 +121,14 @@ def footer_lines(heading: Heading, width: int, keys: tuple[tuple[str, str], ...]
     """Return the bottom of the screen: keys, order and filter, and the status line if there is one."""
     line = Line((" ", _ON))
     for key, words in keys:
-        line.add(key, _KEY).add(f" {words}  ", _SOFT)
-    shown = f"filter {heading.wanted}  " if heading.wanted else ""
-    right = Line((f"{shown}by {heading.order} ", _SOFT)) if keys is GRID_KEYS else Line()
+        line.add(key, _KEY).add(f" {words}  " if words else "  ", _SOFT)
+    right = Line()
+    if keys is GRID_KEYS:
+        page = f"page {heading.page}/{heading.pages}" if heading.pages > 1 else ""
+        order = f"by {heading.order}  "
+        shown = f"only {heading.wanted!r}  " if heading.wanted else ""
+        told = next((t for t in (shown + order + page, page) if line.width + len(t) <= width), "")
+        right.add(told, _SOFT)
     if not heading.status:
         return [_joined(line, right, width)]
     if width >= WIDE:

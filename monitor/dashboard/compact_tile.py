@@ -70,7 +70,7 @@ def _title(view: AthleteView, width: int, mood: TileMood) -> Line:
     style = name_style(view, mood, on=palette.BAR)
     background = style.bgcolor.name if style.bgcolor else palette.BAR
     ink = style.color.name if calling and style.color else None
-    right = quality_line(view, on=background, ink=ink, cells=4).add(" ", style)
+    right = quality_line(view, on=background, ink=ink, cells=5).add(" ", style)
     left = Line(("▲" if calling else "▶" if mood.selected else " ", style))
     left.add(fit(full_name(view, mood), width - right.width - 2), style)
     note = f" {calling.priority.upper()}" if calling else f" {view.state.source}"
@@ -87,7 +87,7 @@ def _info(view: AthleteView, cells: int, rows: int, mood: TileMood) -> list[Line
     calling = view.calling
     if calling:
         info.append(filled_line(f" {alarm_words(calling)}", calling, cells, lit=mood.lit))
-        steps = wrap(f"→ {calling.action}", cells - 1, 2 if rows >= 4 else 1)
+        steps = wrap(calling.action, cells - 1, 2 if rows >= 4 else 1)
         info.extend(filled_line(f" {step}", calling, cells, lit=mood.lit) for step in steps)
     elif view.alarms:
         info.append(acknowledged_line(view.alarms[0], cells))

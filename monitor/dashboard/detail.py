@@ -161,7 +161,7 @@ def _wave(view: AthleteView, wave: TraceWindow | None, cells: int, height: int) 
 def _lower(view: AthleteView, closeup: Closeup | None, width: int, height: int) -> list[Line]:
     if height <= 0:
         return []
-    left_width = min(_BEATS_WIDTH, width // 2 + 4)
+    left_width = min(_BEATS_WIDTH, max(20, width - 34))
     left = stack(_beats(view, closeup, left_width, height), left_width, height)
     right_width = width - left_width - 3
     right = stack(_history(view, right_width, height), right_width, height)

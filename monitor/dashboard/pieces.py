@@ -46,11 +46,10 @@ def category_words(category: str) -> str:
     return category.replace("_", " ")
 
 
-def bar(share: float, cells: int, colour: str, *, rest: str = palette.FAINT) -> Line:
+def bar(share: float, cells: int, colour: str, *, on: str = BACKGROUND, rest: str = palette.FAINT) -> Line:
     """Return a bar of `cells` that is filled to `share` (0 to 1)."""
-    full, eighth = divmod(round(min(1.0, max(0.0, share)) * cells * 8), 8)
-    text = "█" * full + (" ▏▎▍▌▋▊▉"[eighth] if full < cells else "")
-    return Line((f"{text:<{cells}}", paint(colour, on=rest)))
+    full = round(min(1.0, max(0.0, share)) * cells)
+    return Line(("━" * full, paint(colour, on=on, bold=True)), ("━" * (cells - full), paint(rest, on=on)))
 
 
 def quality_line(view: AthleteView, *, on: str = BACKGROUND, ink: str | None = None, cells: int = 5) -> Line:
@@ -59,9 +58,10 @@ def quality_line(view: AthleteView, *, on: str = BACKGROUND, ink: str | None = N
     live = view.life is Life.LIVE
     colour = ink or (palette.quality_colour(state.quality_category) if live else palette.FAINT)
     words = ink or (colour if live and state.quality_category != "good" else palette.MUTED)
+    category = category_words(state.quality_category) if live else "--"
     return (
-        Line((f"{category_words(state.quality_category):>8} ", paint(words, on=on)))
-        .extend(bar(state.quality if live else 0.0, cells, colour))
+        Line((f"{category:>8} ", paint(words, on=on)))
+        .extend(bar(state.quality if live else 0.0, cells, colour, on=on))
         .add(f" {state.coverage:4.0%}", paint(ink or palette.MUTED, on=on))
     )
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from monitor.dashboard import palette
-from monitor.dashboard.drawing import Line, fit
+from monitor.dashboard.drawing import Line, fit, spread
 from monitor.dashboard.palette import BACKGROUND, paint
 from monitor.dashboard.pieces import (
     TRAINED_ON,
@@ -37,10 +37,12 @@ def row_tile(
 ) -> list[Line]:
     """Draw an athlete on one or two lines; parameters as `monitor.dashboard.tiles.tile`."""
     line = Line().extend(_still(view, mood))
+    note = Line((f" {TRAINED_ON}" if view.state.trained_on else "", paint(palette.CAUTION)))
     if view.life is not Life.LIVE:
-        line.extend(old_line(view, width - line.width))
+        line = spread(line.extend(old_line(view, width - line.width - note.width)), note, width)
     elif view.alarms and not view.calling:
-        line.extend(acknowledged_line(view.alarms[0], width - line.width))
+        words = acknowledged_line(view.alarms[0], width - line.width - note.width)
+        line = spread(line.extend(words), note, width)
     else:
         line.extend(strip_line(view.state.recent_labels, _STRIP, live=True)).add(" ")
         drawn = wave_lines(wave, max(0, width - BESIDE_WAVE), 1, overlay=True, live=True)[0]
@@ -51,7 +53,7 @@ def row_tile(
     calling = view.calling
     if calling is None or height < 2:
         return [line]
-    words = f"   {calling.priority.upper()}  {alarm_words(calling)} → {calling.action}"
+    words = f" {calling.priority.upper()} {alarm_words(calling)} → {calling.action}"
     return [line, filled_line(words, calling, width, lit=mood.lit)]
 
 

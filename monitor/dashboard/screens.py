@@ -232,6 +232,7 @@ class GridScreen(DrawnScreen):
     def action_sort(self) -> None:
         """Take the next order."""
         self.order = ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)]
+        self.dashboard.notice(f"Sorted by {self.order}")
 
     def action_filter(self) -> None:
         """Begin to type a filter."""
