@@ -378,7 +378,7 @@ class RhythmBank:
             transition=transition,
             onset_sample=onset,
             known_sample=known,
-            rate_bpm=rate,
+            rate_bpm=float(rate),
             beats=tuple((int(r), int(label), float(p)) for r, label, p, _ in recent),
             duration_s=((known if until is None else until) - onset) / self._rate_hz,
             quality=float(recent[:, 3].min()) if len(recent) else 1.0,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -80,6 +81,9 @@ def play(watch: Watch, events: Iterable[tuple[float, Topic, bytes]], tick_s: flo
             watch.receive(topic, payload, at)
             position += 1
         batch = watch.tick(now, {("t", "a0")})
+        # Everything must be fit for the wire: plain numbers, no array scalars.
+        for message in (*batch.alarms, *batch.states, *(entry for *_, entry in (*batch.beats, *batch.waves))):
+            msgspec.msgpack.encode(message)
         whole.beats += batch.beats
         whole.alarms += batch.alarms
         whole.waves += batch.waves
