@@ -59,7 +59,7 @@ _ABOVE_NOISE = 1.2
 _BEAT_CAP = 2.0
 # 100 ms mean of 10 ms differences, in mV: about what a QRS of 30 µV in the detector's band gives.
 _FLOOR_MV = 0.002
-_QUALITY_HALF = 0.5
+_QUALITY_HALF = 0.45
 
 # Columns of the float state.
 _SUM, _MAX, _HELD_HEIGHT, _BACK_HEIGHT, _NEXT_HEIGHT, _RIVAL, _HIGH, _LOW, _RR = range(9)
@@ -104,6 +104,12 @@ def _quantile(values: NDArray[np.float64], count: int, at: float) -> float:
 
 
 @compiled
+def _elapsed(r: int, i: NDArray[np.int64]) -> int:
+    # Before the first beat after a (re)start the time is counted from there.
+    return int(r - i[_LAST_R] if i[_LAST_R] >= 0 else i[_SAMPLES])
+
+
+@compiled
 def _noise(f: NDArray[np.float64]) -> float:
     return min(_ABOVE_NOISE * float(f[_LOW]), _NOISE_CAP * float(f[_HIGH]))
 
@@ -113,14 +119,12 @@ def _threshold(r: int, settings: NDArray[np.int64], f: NDArray[np.float64], i: N
     high = float(f[_HIGH])
     low = min(float(f[_LOW]), _NOISE_CAP * high)
     threshold = low + _THRESHOLD * (high - low)
-    if i[_LAST_R] < 0:
-        return threshold
-    elapsed = r - i[_LAST_R]
+    elapsed = _elapsed(r, i)
     over = elapsed / settings[_P_SECOND] - _SINK_AFTER_S
     if over > 0.0:
         sunk = max(float(0.5 ** (over / _SINK_HALF_LIFE_S)), _SINK_FLOOR)
         threshold = max(sunk * threshold, _noise(f))
-    if f[_RR] > 0.0:
+    if f[_RR] > 0.0 and i[_LAST_R] >= 0:
         threshold *= 1.0 + _EARLY_RISE * max(_EARLY_PHASE - elapsed / float(f[_RR]), 0.0)
     return threshold
 
@@ -180,7 +184,7 @@ def _judge(
     out_quality: NDArray[np.float32],
     n_out: int,
 ) -> int:
-    elapsed = r - i[_LAST_R]
+    elapsed = _elapsed(r, i)
     if i[_LAST_R] >= 0 and elapsed < settings[_P_REFRACTORY]:
         return n_out
     if height > max(_threshold(r, settings, f, i), _FLOOR_MV):
@@ -358,7 +362,7 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
 
             if f[_BACK_HEIGHT] > 0.0 and f[_RR] > 0.0:
                 now = s - settings[_P_DELAY]
-                if now - i[_LAST_R] > _SEARCH_BACK_RR * f[_RR]:
+                if _elapsed(now, i) > _SEARCH_BACK_RR * f[_RR]:
                     threshold = max(_SEARCH_BACK_RATIO * _threshold(now, settings, f, i), _noise(f))
                     if f[_BACK_HEIGHT] > threshold:
                         height = f[_BACK_HEIGHT]
