@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -25,51 +26,58 @@ def print_tables(scores: Sequence[RecordScore], summary: dict[str, Any], *, cons
         Where to.
     """
     classified = summary["model"] is not None
-    console.print(_records(scores, summary, classified=classified))
+    learning = "with" if summary["learning_included"] else "without"
+    _title(console, f"R peaks, {learning} the first five minutes; fractions 0 to 1, window 150 ms")
+    console.print(_r_peaks(scores, summary))
     if classified:
-        console.print(_classes(summary))
+        _title(
+            console, "Classes by record; V and S by EC57: F or Q called V, and Q called S, are no false ones"
+        )
+        console.print(_record_classes(scores, summary))
+        apart = "neither paced nor trained on"
+        _title(console, f"Classes, gross, of {len(summary['gross']['class_records'])} records {apart}")
+        console.print(_classes(summary["gross"]))
+        _title(console, "Reference class (rows) and what it was called")
         console.print(_confusion(summary["gross"]))
     _print_notes(scores, summary, console, classified=classified)
 
 
-def _records(scores: Sequence[RecordScore], summary: dict[str, Any], *, classified: bool) -> Table:
-    learning = "with" if summary["learning_included"] else "without"
-    table = Table(
-        title=f"R peaks and classes, {learning} the first five minutes; fractions 0 to 1, window 150 ms",
-        title_justify="left",
-    )
-    table.add_column("record", no_wrap=True)
-    table.add_column("lead")
-    names = ["beats", "missed", "extra", "Se", "+P", "F1"]
-    if classified:
-        names += ["V Se", "V +P", "S Se", "S +P", "right", "baseline"]
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    if classified:
-        table.add_column("note")
-    for record in scores:
-        figures = summary["records"][record.name]
-        cells = [record.name, record.lead, *_qrs(figures["qrs"])]
-        table.add_row(*cells, *(_of_classes(figures, _marks(record)) if classified else ()))
-    both = summary["gross_qrs"]
-    table.add_section()
-    gross = summary["gross"]
-    cells = [f"gross, {len(gross['records'])} records", "", *_qrs(gross["qrs"])]
-    note = f"classes: {len(gross['class_records'])} records"
-    table.add_row(*cells, *(_of_classes(gross, note) if classified else ()), style="bold")
-    other = "without_learning" if summary["learning_included"] else "with_learning"
-    table.add_row(f"gross, {other.replace('_learning', ' first 5 min')}", "", *_qrs(both[other]))
+def _title(console: Console, text: str) -> None:
+    console.print(f"\n{text}", style="bold", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(names: Sequence[str], *, left: int = 1) -> Table:
+    """Return an empty table whose first `left` columns hold words and the others numbers."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
     return table
 
 
-def _classes(summary: dict[str, Any]) -> Table:
-    table = Table(
-        title="Classes: neither paced records nor such as the model was trained on", title_justify="left"
-    )
-    table.add_column("class")
-    for name in ("beats", "Se", "+P", "+P by EC57"):
-        table.add_column(name, justify="right")
-    gross = summary["gross"]
+def _r_peaks(scores: Sequence[RecordScore], summary: dict[str, Any]) -> Table:
+    table = _table(("record", "lead", "beats", "missed", "extra", "Se", "+P", "F1"), left=2)
+    for record in scores:
+        table.add_row(record.name, record.lead, *_qrs(summary["records"][record.name]["qrs"]))
+    table.add_section()
+    table.add_row(f"gross, {len(scores)} records", "", *_qrs(summary["gross"]["qrs"]), style="bold")
+    other = "without_learning" if summary["learning_included"] else "with_learning"
+    name = other.replace("_learning", " first 5 min")
+    table.add_row(name, "", *_qrs(summary["gross_qrs"][other]))
+    return table
+
+
+def _record_classes(scores: Sequence[RecordScore], summary: dict[str, Any]) -> Table:
+    table = _table(("record", "V Se", "V +P", "S Se", "S +P", "right", "baseline"))
+    table.add_column("")
+    for record in scores:
+        table.add_row(record.name, *_of_classes(summary["records"][record.name]), _marks(record))
+    table.add_section()
+    table.add_row("gross", *_of_classes(summary["gross"]), "", style="bold")
+    return table
+
+
+def _classes(gross: dict[str, Any]) -> Table:
+    table = _table(("class", "beats", "Se", "+P", "+P by EC57"))
     for name in AAMI_CLASSES:
         score, by_rule = gross["classes"][name], gross["ec57"].get(name)
         ec57 = _NOTHING if by_rule is None else _number(by_rule["ppv"])
@@ -78,10 +86,7 @@ def _classes(summary: dict[str, Any]) -> Table:
 
 
 def _confusion(gross: dict[str, Any]) -> Table:
-    table = Table(title="Reference class (rows) and what it was called", title_justify="left")
-    table.add_column("")
-    for name in (*LABELS, "not detected"):
-        table.add_column(name, justify="right")
+    table = _table(("", *LABELS, "not detected"))
     for name, row in zip(AAMI_CLASSES, gross["confusion"], strict=True):
         cells = [*row, gross["unsure"][name], gross["undetected"][name]]
         table.add_row(name, *(str(cell) for cell in cells))
@@ -101,7 +106,6 @@ def _print_notes(
             f"commonest class gives {_number(gross['baseline'])}"
         )
         lines += [f"{record.name}: {record.note}" for record in scores if record.note]
-        lines.append("V and S +P of records by EC57: an F or Q called V, and a Q called S, is no false one")
     seconds, stages = summary["seconds"], summary["stages"]
     lines.append(
         f"{seconds['signal']:.0f} s of signal in {seconds['total']:.1f} s, {summary['times_real_time']:.0f} "
@@ -119,10 +123,10 @@ def _qrs(qrs: dict[str, Any]) -> list[str]:
     return [*counts, _number(qrs["se"]), _number(qrs["ppv"]), _number(qrs["f1"])]
 
 
-def _of_classes(figures: dict[str, Any], note: str) -> list[str]:
+def _of_classes(figures: dict[str, Any]) -> list[str]:
     ec57 = figures["ec57"]
     values = [ec57["V"]["se"], ec57["V"]["ppv"], ec57["S"]["se"], ec57["S"]["ppv"]]
-    return [*(_number(value) for value in (*values, figures["accuracy"], figures["baseline"])), note]
+    return [_number(value) for value in (*values, figures["accuracy"], figures["baseline"])]
 
 
 def _marks(record: RecordScore) -> str:
