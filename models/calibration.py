@@ -12,10 +12,9 @@ _THRESHOLDS: Final = np.round(np.arange(0.2, 0.9001, 0.01), 2)
 
 
 def fit_temperature(logits: FloatArray, label: NDArray[np.int8]) -> float:
-    """Return the temperature under which the probabilities are likeliest, every class counting the same.
+    """Return the temperature under which the reference classes are likeliest.
 
-    C. Guo et al., "On calibration of modern neural networks", ICML 2017. Classes count the same because nine beats
-    in ten are N, and a temperature that suits those alone would say nothing of the others.
+    C. Guo et al., "On calibration of modern neural networks", ICML 2017.
 
     Parameters
     ----------
@@ -24,15 +23,13 @@ def fit_temperature(logits: FloatArray, label: NDArray[np.int8]) -> float:
     label : ndarray of int8, shape ``[beats]``
         Their reference classes.
     """
-    counts = np.bincount(label, minlength=logits.shape[1])
-    weight = 1.0 / counts[label] / np.count_nonzero(counts)
     rows = np.arange(len(label))
     losses = []
     for temperature in _TEMPERATURES:
         scaled = logits.astype(np.float64) / temperature
         largest = scaled.max(axis=1)
         log_sum = largest + np.log(np.exp(scaled - largest[:, np.newaxis]).sum(axis=1))
-        losses.append(float((weight * (log_sum - scaled[rows, label])).sum()))
+        losses.append(float((log_sum - scaled[rows, label]).mean()))
     return float(round(_TEMPERATURES[int(np.argmin(losses))], 4))
 
 

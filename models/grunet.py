@@ -35,21 +35,18 @@ class GrunetConfig:
         Hidden units for the RR context and for the joint layer.
     dropout : float
         Share of the joint layer's inputs dropped while training.
-    shape_dropout : float
-        Share of beats that are shown without their shape while training, so that the RR context is learnt for itself.
     """
 
     stem_width: int = 16
-    stem_kernel: int = 9
-    stem_stride: int = 3
-    widths: tuple[int, int, int] = (24, 32, 48)
+    stem_kernel: int = 15
+    stem_stride: int = 5
+    widths: tuple[int, int, int] = (16, 24, 32)
     kernel: int = 5
     out_width: int = 16
     out_bins: int = 10
     context_width: int = 24
     head_width: int = 48
     dropout: float = 0.3
-    shape_dropout: float = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,8 +150,8 @@ class GrunetPaper(nn.Module):
 class Grunet(nn.Module):
     """The product's network.
 
-    A strided convolution shortens the window to 200 points, so the three GRUs run over 100, 50 and 25 steps; the
-    decoder ends at 100. The output layer keeps the order of time coarsely, and the RR context joins it there.
+    A strided convolution shortens the window to 120 points, so the three GRUs run over 60, 30 and 15 steps; the
+    decoder ends at 60. The output layer keeps the order of time coarsely, and the RR context joins it there.
 
     Parameters
     ----------
@@ -188,14 +185,12 @@ class Grunet(nn.Module):
 
     def forward(self, window: Tensor, context: Tensor) -> Tensor:
         """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]`` and contexts ``[beats, 12]``."""
-        at_100 = self.down1(self.stem(window.unsqueeze(1)))
-        at_50 = self.down2(at_100)
-        at_25 = self.down3(at_50)
-        signal = self.up2(at_25, at_50)
-        signal = self.up1(signal, at_100)
+        at_60 = self.down1(self.stem(window.unsqueeze(1)))
+        at_30 = self.down2(at_60)
+        at_15 = self.down3(at_30)
+        signal = self.up2(at_15, at_30)
+        signal = self.up1(signal, at_60)
         shape = self.out_pool(self.out_convolution(signal)).flatten(1)
-        if self.training:
-            shape = shape * (torch.rand(len(shape), 1) >= self.config.shape_dropout)
         return cast("Tensor", self.head(torch.cat([shape, self.context(context)], dim=1)))
 
 

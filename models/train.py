@@ -40,8 +40,10 @@ _LIMITS: Final = [
 def train(
     *,
     network: Annotated[str, typer.Option(help="grunet or grunet-paper")] = "grunet",
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    beats: Annotated[int, typer.Option(min=64, help="Beats per epoch.")] = 16_000,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes; the learning rate's cycle spans them all.")
+    ] = 12,
+    beats: Annotated[int, typer.Option(min=64, help="Beats per epoch.")] = 10_000,
     seed: Annotated[int, typer.Option(help="Of weights, draws, augmentation and dropout.")] = 1,
     second_lead: Annotated[bool, typer.Option(help="Learn from the records' second lead too.")] = True,
     folder: Annotated[
@@ -55,7 +57,7 @@ def train(
 ) -> None:
     """Train on DS1 and write weights with their card.
 
-    Example: python -m models.train --epochs 20 --folder build/training
+    Example: python -m models.train --epochs 12 --folder build/training
 
     Recordings are looked for in STRAPWATCH_DATA, else in the user's data folder. DS2 is not touched: test the outcome
     once, with python -m models.evaluate_ds2.
@@ -128,6 +130,8 @@ def ship(
     state = {key: value.detach().cpu().contiguous() for key, value in built.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path)
+    # safetensors writes for the owner alone; installed weights are for everyone.
+    path.chmod(0o644)
     card = ModelCard(
         name=name,
         version=MODEL_VERSION,

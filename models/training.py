@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from models.augmentation import augment_context, augment_windows
+from models.augmentation import augment_context, augment_windows, quicken
 from models.beat_set import BeatSet
 from models.encoding import encode_context, encode_windows
 from models.grunet import Grunet, GrunetPaper
@@ -60,6 +60,8 @@ class TrainingSettings:
         Probability spread over the other classes.
     rare_per_record : int
         Beats of one rare class that one patient gives to an epoch, at most; 0 for no limit.
+    quickened : float
+        Share of N beats that are made those of a fast, even rhythm, see `models.augmentation.quicken`.
     averaging : float
         Weights are averaged over steps with this decay; the average is what is validated and kept.
     patience : int
@@ -68,16 +70,17 @@ class TrainingSettings:
         Of weights, draws, augmentation and dropout.
     """
 
-    epochs: int = 24
-    beats_per_epoch: int = 16_000
+    epochs: int = 12
+    beats_per_epoch: int = 10_000
     batch: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    logit_adjustment: float = 0.5
+    logit_adjustment: float = 0.4
     label_smoothing: float = 0.0
     rare_per_record: int = 250
+    quickened: float = 0.25
     averaging: float = 0.99
-    patience: int = 24
+    patience: int = 12
     seed: int = 1
 
 
@@ -274,8 +277,15 @@ def _one_epoch(
         rate = learning_rate((number - 1) * steps + step, settings.epochs * steps, settings.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        window = encode_windows(augment_windows(training.window[part], random))
-        context = encode_context(augment_context(training.context[part], random))
+        normal = label[begin : begin + settings.batch] == 0
+        window, context = quicken(
+            training.window[part],
+            training.context[part],
+            normal & (random.random(len(part)) < settings.quickened),
+            random,
+        )
+        window = encode_windows(augment_windows(window, random))
+        context = encode_context(augment_context(context, random))
         logits = network(torch.from_numpy(window), torch.from_numpy(context))
         loss = functional.cross_entropy(
             logits + prior,

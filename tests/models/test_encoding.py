@@ -16,7 +16,9 @@ def test_gain_and_offset_change_nothing(gain: float, offset: float) -> None:
     # float32 cannot hold more of a small signal on a large offset.
     tolerance = 1e-4 * (1 + abs(offset) / gain)
     np.testing.assert_allclose(
-        encode_windows(_WINDOWS * np.float32(gain) + np.float32(offset)), encode_windows(_WINDOWS), atol=tolerance
+        encode_windows(_WINDOWS * np.float32(gain) + np.float32(offset)),
+        encode_windows(_WINDOWS),
+        atol=tolerance,
     )
 
 

@@ -6,7 +6,9 @@ from simulators.annotations import PACED_RECORDS
 
 def test_no_patient_is_in_two_parts() -> None:
     """Training shares no patient with validation or DS2; only 201's patient is in both validation and DS2."""
-    training, validation, testing = ({patient_of(name) for name in part} for part in (TRAINING, VALIDATION, DS2))
+    training, validation, testing = (
+        {patient_of(name) for name in part} for part in (TRAINING, VALIDATION, DS2)
+    )
     assert not training & validation
     assert not training & testing
     assert validation & testing == {"mitdb/201"}

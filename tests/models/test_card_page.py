@@ -1,0 +1,31 @@
+"""What the documentation says of the shipped model is what its card says."""
+
+from models.card import read_card
+from models.card_page import PAGE, render
+from models.runtime import SHIPPED_WEIGHTS, load_classifier
+from models.splits import DS1, DS2, TRAINING, VALIDATION
+
+
+def test_page_is_the_cards() -> None:
+    """`docs/model-card.md` is exactly what the card renders to; run `python -m models.card_page` if not."""
+    assert PAGE.read_text(encoding="utf-8") == render(read_card(SHIPPED_WEIGHTS))
+
+
+def test_shipped_card_is_honest() -> None:
+    """The shipped weights saw DS1 only, know it, and come with their DS2 figures and the baseline beside them."""
+    card = read_card(SHIPPED_WEIGHTS)
+    assert set(card.training_records) == set(TRAINING)
+    assert set(card.validation_records) == set(VALIDATION)
+    assert load_classifier(device="cpu").training_records == set(DS1)
+    assert set(card.results["ds2"]["records"]) == set(DS2)
+    assert card.results["ds2"]["gross"]["accuracy"] > 0
+    assert card.results["ds2"]["gross"]["baseline"] > 0.85
+
+
+def test_page_shows_a_changed_figure() -> None:
+    """Another figure in the card is another page."""
+    card = read_card(SHIPPED_WEIGHTS)
+    page = render(card)
+    card.results["ds2"]["gross"]["accuracy"] = 0.1234
+    assert render(card) != page
+    assert "0.1234" in render(card)
