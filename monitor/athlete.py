@@ -42,6 +42,7 @@ class Athlete:
     pieces: deque[Piece] = field(default_factory=deque)
     schedule: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_SCHEDULE_KEPT))
     online: bool = True
+    ended: bool = False
     source: str = ""
     last_packet_at: float = 0.0
     silent_since: int | None = None

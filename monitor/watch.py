@@ -251,6 +251,7 @@ class Watch:
             return
         athlete.source = status.source or ""
         athlete.online = status.online
+        athlete.ended = status.ended and not status.online
         athlete.changed = True
         if status.online:
             athlete.last_packet_at = max(athlete.last_packet_at, now)
@@ -402,7 +403,7 @@ class Watch:
 
     def _mind_silence(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
         silent_for = now - athlete.last_packet_at
-        silent = silent_for >= SILENT_AFTER_S or not athlete.online
+        silent = (silent_for >= SILENT_AFTER_S or not athlete.online) and not athlete.ended
         end = athlete.end_sample
         if silent and athlete.silent_since is None and athlete.line is not None:
             athlete.silent_since = end

@@ -89,6 +89,8 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
         The strap's own name.
     online : bool
         False in the last will, and after an orderly end.
+    ended : bool
+        True in a farewell only: the strap was switched off in order, so that its silence is no alarm.
     boot : int
         The boot this status belongs to.
     battery : float or None
@@ -102,6 +104,7 @@ class StatusMessage(msgspec.Struct, frozen=True, kw_only=True):
     strap: str
     online: bool
     boot: int
+    ended: bool = False
     battery: float | None = None
     source: str | None = None
 

@@ -96,10 +96,15 @@ class Strap:
         """What the status says is replayed."""
         return self.record.name[-_MAX_SOURCE_LENGTH:]
 
-    def status(self, *, online: bool) -> StatusMessage:
-        """Return the strap's status; with ``online`` false it is the last will too."""
+    def status(self, *, online: bool, ended: bool = False) -> StatusMessage:
+        """Return the strap's status; with ``online`` false it is the last will, with ``ended`` a farewell."""
         return StatusMessage(
-            version=WIRE_VERSION, strap=self.strap, online=online, boot=self.boot, source=self.source
+            version=WIRE_VERSION,
+            strap=self.strap,
+            online=online,
+            ended=ended,
+            boot=self.boot,
+            source=self.source,
         )
 
     def packets(self, *, start_at: float) -> Iterator[ScheduledPacket]:

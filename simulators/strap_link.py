@@ -212,7 +212,8 @@ class StrapLink:
         # Where even this fails, the will has said it.
         client.timeout = _GOODBYE_S
         with contextlib.suppress(aiomqtt.MqttError):
-            await client.publish(status, encode(self.strap.status(online=False)), qos=QOS, retain=True)
+            farewell = encode(self.strap.status(online=False, ended=True))
+            await client.publish(status, farewell, qos=QOS, retain=True)
 
     async def _publish_all(self, client: aiomqtt.Client) -> None:
         samples = topic(self.strap.team, self.strap.athlete, "samples")

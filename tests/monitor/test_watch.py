@@ -215,6 +215,24 @@ def test_silence_is_an_alarm_that_clears_when_packets_come_again(records: list[R
     assert [(a.kind, a.transition) for a in watch.tick(6.1).alarms] == [("strap_silent", "raised")]
 
 
+def test_a_strap_switched_off_in_order_is_no_alarm(records: list[Record]) -> None:
+    """After a farewell silence means nothing; a strap that speaks again is watched again."""
+    watch = Watch(classifier=SlopeClassifier())
+    events = arrivals(straps(records)[0])
+    watch.receive(*events[0][1:], now=0.0)
+    watch.tick(0.0)
+    farewell = StatusMessage(version=1, strap="s0", online=False, ended=True, boot=1)
+    watch.receive(Topic("t", "a0", "status"), encode(farewell), 0.1)
+    assert watch.tick(0.1).alarms == []
+    assert watch.tick(SILENT_AFTER_S + 1.0).alarms == []
+    watch.receive(
+        Topic("t", "a0", "status"), encode(StatusMessage(version=1, strap="s0", online=True, boot=1)), 7.0
+    )
+    watch.receive(*events[1][1:], now=7.0)
+    assert watch.tick(7.0).alarms == []
+    assert [a.kind for a in watch.tick(7.0 + SILENT_AFTER_S).alarms] == ["strap_silent"]
+
+
 def test_a_strap_gone_for_long_is_forgotten_and_can_come_back(records: list[Record]) -> None:
     """Rows are given back, so that a season of straps does not fill the bank."""
     watch = Watch(classifier=SlopeClassifier())
