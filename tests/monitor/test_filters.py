@@ -10,6 +10,7 @@ from scipy import signal
 from monitor.contract import Block
 from monitor.filters import (
     CLASSIFIER_BAND_HZ,
+    DETECTOR_BAND_HZ,
     SETTLING_S,
     FilterBank,
     classifier_sections,
@@ -39,7 +40,7 @@ def test_the_bands_are_the_stated_ones(rate_hz: float) -> None:
     eye, ear = classifier_sections(rate_hz), detector_sections(rate_hz)
     for edge_hz in CLASSIFIER_BAND_HZ:
         assert _gain(eye, rate_hz, edge_hz) == pytest.approx(np.sqrt(0.5), rel=0.01)
-    for edge_hz in (5.0, 20.0):
+    for edge_hz in DETECTOR_BAND_HZ:
         assert _gain(ear, rate_hz, edge_hz) == pytest.approx(np.sqrt(0.5), rel=0.01)
     assert _gain(eye, rate_hz, 10.0) == pytest.approx(1.0, rel=0.01)
     for sections in (eye, ear):

@@ -542,7 +542,6 @@ def test_huge_values_poison_nothing(level: float) -> None:
     assert np.abs(filtered[int(end + 20 * RATE_HZ) :]).max() < 3.0
 
 
-@pytest.mark.xfail(reason="levels learnt from spikes a thousand times a beat do not sink back far enough")
 def test_the_rhythm_is_found_again_after_huge_values() -> None:
     """After seconds of huge spikes beats come again within 3 s of the filters' recovery."""
     told, _, end = _then_rhythm(_spikes(1e3))
@@ -569,16 +568,7 @@ def test_a_gap_invents_no_beats() -> None:
         assert (np.abs(due[:, np.newaxis] - found).min(axis=1) < 0.15 * RATE_HZ).all(), end
 
 
-@pytest.mark.parametrize(
-    "factor",
-    [
-        0.25,
-        4.0,
-        pytest.param(
-            0.1, marks=pytest.mark.xfail(reason="the threshold does not sink before the first beat")
-        ),
-    ],
-)
+@pytest.mark.parametrize("factor", [0.1, 0.25, 4.0])
 def test_another_amplitude_after_a_gap_is_found(factor: float) -> None:
     """A strap put on anew, with another amplitude, is found again within 6 s."""
     signal = synthesize(SyntheticAthlete(), rate_hz=RATE_HZ, seconds=40.0, seed=6).millivolts.copy()
