@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
-from monitor.cli import alerts, dashboard, demo, evaluate, live, simulate
+from monitor.cli.alerts import register as _register_alerts
+from monitor.cli.dashboard import register as _register_dashboard
+from monitor.cli.demo import register as _register_demo
+from monitor.cli.evaluate import register as _register_evaluate
+from monitor.cli.live import register as _register_monitor
+from monitor.cli.simulate import register as _register_simulate
 from monitor.errors import StrapwatchError
 
 app = typer.Typer(
@@ -38,8 +43,15 @@ def _root(
     pass
 
 
-for _module in (demo, simulate, live, dashboard, alerts, evaluate):
-    _module.register(app)
+for _register in (
+    _register_demo,
+    _register_simulate,
+    _register_monitor,
+    _register_dashboard,
+    _register_alerts,
+    _register_evaluate,
+):
+    _register(app)
 
 
 def main() -> None:

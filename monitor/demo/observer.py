@@ -136,10 +136,8 @@ class Observer:
                 break
         await self._read_states()
 
-    def score(self, athlete: str, *, ended: bool) -> dict[str, float | int | None] | None:
+    def score(self, athlete: str) -> dict[str, float | int | None] | None:
         """Return an athlete's Se and +P against truth so far; None where there is no truth."""
-        if ended:
-            self._scorer.finish(self._team, athlete)
         live = self._scorer.score(self._team, athlete)
         if live is None or live.score.qrs.tp + live.score.qrs.fn == 0:
             return None

@@ -69,7 +69,7 @@ def _athlete(observer: Observer, part: Part) -> dict[str, Any]:
         "coverage": round(state.coverage, 3) if state else None,
         "beats": {label: count for label, count in seen.beats[part.athlete].items() if count},
         "alarms": sorted({a.kind for a in seen.raised if a.athlete == part.athlete}),
-        **(observer.score(part.athlete, ended=True) or {"se": None, "ppv": None, "beats_scored": 0}),
+        **(observer.score(part.athlete) or {"se": None, "ppv": None, "beats_scored": 0}),
     }
 
 
