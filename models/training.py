@@ -75,7 +75,7 @@ class TrainingSettings:
     batch: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    logit_adjustment: float = 0.4
+    logit_adjustment: float = 0.5
     label_smoothing: float = 0.0
     rare_per_record: int = 250
     quickened: float = 0.25

@@ -15,7 +15,7 @@ from monitor.errors import ModelError
 
 MadeUp = Callable[[tuple[str, ...], int, int], BeatSet]
 _SETTINGS = TrainingSettings(
-    epochs=4, beats_per_epoch=192, batch=32, learning_rate=1e-2, averaging=0.8, seed=2
+    epochs=3, beats_per_epoch=128, batch=32, learning_rate=1e-2, averaging=0.8, seed=2
 )
 
 
@@ -53,7 +53,9 @@ def test_it_learns_and_shuffled_labels_teach_nothing(
     baseline = float((validation.label == 0).mean())
     accuracy = []
     shuffled = replace(training, label=np.random.default_rng(0).permutation(training.label))
-    settings = replace(_SETTINGS, logit_adjustment=0.0, epochs=6, batch=16, learning_rate=2e-2)
+    settings = replace(
+        _SETTINGS, logit_adjustment=0.0, epochs=6, beats_per_epoch=192, batch=16, learning_rate=2e-2
+    )
     for name, beats in (("true", training), ("shuffled", shuffled)):
         network = copy.deepcopy(small_network)
         train(network, beats, validation, settings, tmp_path / name)
