@@ -35,6 +35,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag over 
 
 @app.callback()
 def _root(
+    *,
     _version_wanted: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave."),

@@ -79,6 +79,6 @@ async def _interruptible(running: Coroutine[Any, Any, dict[str, Any]]) -> dict[s
 
 
 async def _dashboard(server_url: str) -> None:
-    from monitor.dashboard import DashboardApp
+    from monitor.dashboard.app import DashboardApp
 
     await DashboardApp(server_url).run_async()

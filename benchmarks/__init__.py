@@ -1,0 +1,1 @@
+"""Load and speed, as ratios measured side by side in one run."""
