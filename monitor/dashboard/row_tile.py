@@ -41,8 +41,8 @@ def row_tile(
     if view.life is not Life.LIVE:
         line = spread(line.extend(old_line(view, width - line.width - note.width)), note, width)
     elif view.alarms and not view.calling:
-        words = acknowledged_line(view.alarms[0], width - line.width - note.width)
-        line = spread(line.extend(words), note, width)
+        quiet = acknowledged_line(view.alarms[0], width - line.width - note.width)
+        line = spread(line.extend(quiet), note, width)
     else:
         line.extend(strip_line(view.state.recent_labels, _STRIP, live=True)).add(" ")
         drawn = wave_lines(wave, max(0, width - BESIDE_WAVE), 1, overlay=True, live=True)[0]
