@@ -177,7 +177,9 @@ def test_a_beat_recovered_late_has_a_window_only_while_the_history_has_it(length
 
 def test_as_many_as_can_come_at_once_can_wait() -> None:
     """Peaks as close as the detector lets them be, known all at once, all come out."""
-    r_samples = [720 + 72 * index for index in range(WAITING - 1)]
+    # Three seconds of peaks 0.2 s apart, recovered at once, and those of another second's block.
+    r_samples = [720 + 72 * index for index in range(20)]
+    assert len(r_samples) < WAITING
     known = [r_samples[-1] + 80] * len(r_samples)
     beats = _Bench().run(_signal(6000), _peaks(r_samples, known), [360])
     assert beats.r_sample.tolist() == r_samples

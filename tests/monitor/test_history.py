@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.history import HISTORY_S, History
@@ -36,6 +36,7 @@ def test_it_holds_as_long_as_it_states(rate_hz: float) -> None:
     cuts=st.lists(st.integers(1, 900), max_size=8),
     ask=st.tuples(st.integers(-3000, 3000), st.integers(0, 3000)),
 )
+@example(first=5, n=2500, cuts=[300], ask=(-2000, 1500))
 def test_a_stretch_is_what_was_appended(first: int, n: int, cuts: list[int], ask: tuple[int, int]) -> None:
     """Any stretch asked for is what was appended there, cut where nothing is known, however it came."""
     history = History(100.0, capacity=1)

@@ -60,12 +60,12 @@ def test_a_row_survives_export_npz_and_import() -> None:
     rows = _rows()
     _fill(rows, 1, 9)
     state = rows.export_row(1)
+    _fill(rows, 1, 0)
     file = io.BytesIO()
     np.savez(file, **state)  # type: ignore[arg-type]  # numpy's stub takes the keyword allow_pickle for the arrays
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         loaded: dict[str, Any] = dict(archive)
-    _fill(rows, 1, 0)
     other = _rows(capacity=7)
     other.import_row(5, loaded)
     assert (other["level"][5] == 9).all()
