@@ -31,7 +31,7 @@ _PROTOCOL: Final = (
 _LIMITS: Final = [
     "Class Q is not learnt (eight such beats in the training patients); paced rhythm is outside its use.",
     "Class F does not carry over to new patients: nearly all F beats of training are one patient's (record 208).",
-    "The S beats of training come from a handful of patients; S within atrial fibrillation is unreliable.",
+    "Class S is weak: training has S beats of a handful of patients, and most of a new patient's pass for N or V.",
     "It knows no patient's own usual beat: at slow rates a broad conducted beat (bundle branch block) can pass for V.",
     "It was trained on Holter recordings of everyday life, not on exercise and not on chest straps.",
 ]
