@@ -12,6 +12,7 @@ import typer
 
 from monitor.errors import UsageError
 
+_INTERRUPTED = 130
 _HELP = """Show a team of athletes, live: broker, Redis-compatible server, straps, monitor and dashboard in one go.
 
 With recordings in STRAPWATCH_DATA (or the user's data folder) the athletes are records the classifier has never seen;
@@ -57,7 +58,9 @@ def demo(
     from monitor.demo.summary import describe
 
     parts = cast(athletes, card=Path(models.__file__).parent / "weights" / "grunet.json")
-    show = None if headless or as_json or not (sys.stdin.isatty() and sys.stdout.isatty()) else _dashboard
+    # The dashboard draws on standard error, so all three have to be a terminal.
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    show = _dashboard if terminal and not headless and not as_json else None
     demo_ = Demo(
         DemoOptions(parts=parts, seconds=seconds, speed=speed), say=lambda line: typer.echo(line, err=True)
     )
@@ -81,4 +84,8 @@ async def _interruptible(running: Coroutine[Any, Any, dict[str, Any]]) -> dict[s
 async def _dashboard(server_url: str) -> None:
     from monitor.dashboard.app import DashboardApp
 
-    await DashboardApp(server_url).run_async()
+    app = DashboardApp(server_url)
+    await app.run_async()
+    if app.return_code == _INTERRUPTED:
+        # To whoever waits this is what a signal is.
+        raise asyncio.CancelledError

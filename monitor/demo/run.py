@@ -7,9 +7,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Self
+
+import aiomqtt
 
 from monitor.demo.cast import EXCERPT, SYNTHETIC, Part
 from monitor.demo.observer import Observer, all_labels
@@ -78,9 +81,13 @@ class Demo:
         """
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strapwatch-demo-")))
-            broker = stack.enter_context(EmbeddedBroker())
-            server = stack.enter_context(EmbeddedServer())
+            started = stack.enter_context(_Together())
+            broker, server = EmbeddedBroker(), EmbeddedServer()
+            for each in (broker, server):
+                started.end_with(each.stop)
+                await asyncio.to_thread(each.start)
             monitor = _Child(stack, folder, "monitor", _monitor_arguments(broker.url, server.url, folder))
+            started.end_with(monitor.end)
             client = open_redis(server.url)
             observer = Observer(
                 client,
@@ -93,17 +100,22 @@ class Demo:
             try:
                 await self._wait_until_ready(observer, monitor)
                 straps = _Child(stack, folder, "simulate", self._strap_arguments(broker.url))
+                started.end_with(straps.end)
                 self._say(f"straps: {_introduce(self._options.parts)}")
                 begun = time.monotonic()
                 await self._watch(observer, monitor, straps, show, server.url)
                 seconds = time.monotonic() - begun
-                result = await asyncio.to_thread(straps.end)
-                await asyncio.sleep(_DRAIN_S)
+                ended_by_itself = not straps.running
+                printed = await asyncio.to_thread(straps.end)
+                # Whoever leaves the dashboard does not wait for the last beats.
+                await asyncio.sleep(_DRAIN_S if ended_by_itself else 0.0)
                 await observer.read()
-                return summary(observer, self._options.parts, _strap_summary(result, straps), seconds=seconds)
+                return summary(
+                    observer, self._options.parts, _strap_summary(printed, straps), seconds=seconds
+                )
             finally:
                 truth.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
+                with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
                     await truth
                 await client.aclose()
 
@@ -179,6 +191,24 @@ class Demo:
         return arguments
 
 
+class _Together:
+    """Ends everything that was started at the same time, so that the slowest of them sets the pace, not their sum."""
+
+    def __init__(self) -> None:
+        self._ends: list[Callable[[], object]] = []
+
+    def end_with(self, end: Callable[[], object]) -> None:
+        self._ends.append(end)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        with ThreadPoolExecutor(max_workers=len(self._ends) or 1) as pool:
+            for ending in [pool.submit(end) for end in self._ends]:
+                ending.result()
+
+
 class _Child:
     """One of our own commands, running beside us."""
 
@@ -187,7 +217,6 @@ class _Child:
         self._out: IO[bytes] = stack.enter_context((folder / f"{name}.out").open("w+b"))
         self._log: IO[bytes] = stack.enter_context((folder / f"{name}.log").open("w+b"))
         self._process = spawn(arguments, stdout=self._out, stderr=self._log)
-        stack.callback(self.end)
 
     @property
     def running(self) -> bool:
