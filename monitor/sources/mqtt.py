@@ -18,6 +18,7 @@ import aiomqtt
 import structlog
 
 from monitor.backoff import Backoff
+from monitor.cancellation import end_if_cancelled
 from monitor.errors import PacketError, SettingsError
 from monitor.sources.address import MqttAddress, parse_mqtt_url
 from monitor.sources.inbox import Inbox
@@ -197,6 +198,7 @@ class MqttSource:
                 codes = await client.subscribe(topic_filter, qos=_QOS)
                 if any(_code(code) >= _FIRST_REFUSAL for code in codes):
                     raise aiomqtt.MqttError(f"the broker does not let us subscribe to {topic_filter}")
+            end_if_cancelled()
             self._report(connected=True)
             _log.info(
                 "connected to the broker",

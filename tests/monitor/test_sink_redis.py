@@ -500,6 +500,49 @@ async def test_following_survives_the_server(redis_server: GuardedServer, client
     await own.aclose()
 
 
+async def test_a_cancelled_reader_ends_whenever_it_is_cancelled(client: Any) -> None:
+    """A task that asks the server for ever ends when told to, at whichever step, and leaves no reply behind."""
+
+    async def ask_for_ever() -> None:
+        while True:
+            assert await client.echo("mine") == b"mine"
+
+    for steps in range(60):
+        asking = asyncio.create_task(ask_for_ever())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        _, still_asking = await asyncio.wait((asking,), timeout=2.0)
+        for task in still_asking:
+            task.cancel()
+        assert not still_asking, f"cancelled after {steps} steps, it goes on"
+        assert asking.cancelled()
+        assert await client.echo("other") == b"other"
+
+
+async def test_a_cancelled_task_may_still_write_its_farewell(
+    redis_server: GuardedServer, client: Any, outbox: Outbox
+) -> None:
+    """A task that cleans up after its cancellation is not cancelled once more by the sink."""
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with RedisSink(redis_server.url, outbox=outbox) as sink:
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            finally:
+                await sink.write(_full_batch())
+
+    working = asyncio.create_task(work())
+    await begun.wait()
+    working.cancel()
+    await asyncio.wait((working,), timeout=5.0)
+    assert working.cancelled()
+    assert await _alarms_in(client) == [_alarm()]
+    assert await client.xlen(beats_key("red", "anna")) == 3
+
+
 @pytest.mark.parametrize(
     ("identity", "by", "error", "names"),
     [

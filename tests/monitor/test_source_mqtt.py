@@ -168,6 +168,14 @@ async def test_stops_at_once_while_a_host_does_not_answer() -> None:
         assert time.monotonic() - began < 1.5
 
 
+async def test_can_be_left_at_any_step_of_connecting(mosquitto: GuardedServer) -> None:
+    """Whenever it is left while it connects and subscribes, it ends at once."""
+    for delay_ms in range(0, 60, 3):
+        async with asyncio.timeout(3.0):
+            async with MqttSource(mosquitto.url):
+                await asyncio.sleep(delay_ms / 1000)
+
+
 async def test_refused_login_is_said_plainly_and_tried_again(mosquitto: GuardedServer) -> None:
     """A TLS client at a port without TLS keeps trying and says why."""
     with capture_logs() as logs:
