@@ -158,18 +158,28 @@ async def _follow(
 ) -> None:
     """Tell every transition as it comes: on `console`, or as JSON if there is none."""
     from monitor.dashboard.alarm_list import Listed, as_json, told
+    from monitor.dashboard.ending import end
     from monitor.sinks import follow_alarms
 
     known = {(record.identity, a.transition) for record in ledger.records() for a in record.transitions}
-    async for alarm in follow_alarms(client, since=since):
-        if (teams and alarm.team not in teams) or (alarm.identity, alarm.transition) in known:
-            continue
-        known.add((alarm.identity, alarm.transition))
-        record = ledger.add(alarm)
-        if console is None:
-            typer.echo(as_json(Listed(record, [record.as_active()] if record.is_open else []), alarm))
-        else:
-            console.print(told(alarm), soft_wrap=True)
+
+    async def tell() -> None:
+        async for alarm in follow_alarms(client, since=since):
+            if (teams and alarm.team not in teams) or (alarm.identity, alarm.transition) in known:
+                continue
+            known.add((alarm.identity, alarm.transition))
+            record = ledger.add(alarm)
+            if console is None:
+                typer.echo(as_json(Listed(record, [record.as_active()] if record.is_open else []), alarm))
+            else:
+                console.print(told(alarm), soft_wrap=True)
+
+    telling = asyncio.create_task(tell())
+    try:
+        await asyncio.wait([telling])
+    finally:
+        await end(telling)
+    telling.result()
 
 
 @contextlib.asynccontextmanager

@@ -1,7 +1,6 @@
 """The dashboard itself: reads Redis, draws at a steady pace, rings, acknowledges."""
 
 import asyncio
-import contextlib
 import getpass
 import signal
 import time
@@ -14,6 +13,7 @@ from textual.binding import Binding, BindingType
 
 from monitor.contract import Priority
 from monitor.dashboard.bars import Heading
+from monitor.dashboard.ending import end
 from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
@@ -94,6 +94,7 @@ class DashboardApp(App[None]):
     async def on_mount(self) -> None:
         """Begin to read and to draw."""
         self._reading = asyncio.create_task(self.feed.run())
+        self._reading.add_done_callback(self._reading_ended)
         self.set_interval(FRAME_S / 4, self.frame)
         if self._own_signals:
             loop = asyncio.get_running_loop()
@@ -104,9 +105,12 @@ class DashboardApp(App[None]):
         """End reading."""
         for task in [self._reading, *self._acknowledging]:
             if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await end(task)
+
+    def _reading_ended(self, reading: "asyncio.Task[None]") -> None:
+        """Leave rather than show for ever what nobody reads any more."""
+        if not reading.cancelled() and reading.exception() is not None:
+            self.exit(return_code=1, message=f"strapwatch: reading from Redis has failed: {reading.exception()!r}")
 
     def frame(self) -> None:
         """Draw one frame if it is time for one."""

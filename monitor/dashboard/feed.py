@@ -11,6 +11,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from monitor.backoff import Backoff
+from monitor.dashboard.ending import end
 from monitor.dashboard.ledger import Ledger, active_alarms
 from monitor.dashboard.snapshot import AthleteView, Closeup, Key, MonitorView, Snapshot
 from monitor.dashboard.trace import Trace
@@ -112,10 +113,7 @@ class Feed:
         try:
             while True:
                 try:
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(self._poll())
-                        tasks.create_task(self._read_alarms())
-                        tasks.create_task(self._read_waves())
+                    await self._read()
                 except* (RedisError, OSError, TimeoutError) as group:
                     if self._connected:
                         backoff.succeeded()
@@ -126,6 +124,18 @@ class Feed:
         finally:
             with contextlib.suppress(RedisError, OSError):
                 await self._client.aclose()
+
+    async def _read(self) -> None:
+        """Read all there is until one of the readers fails; then end the others and raise."""
+        readers = [
+            asyncio.create_task(reader) for reader in (self._poll(), self._read_alarms(), self._read_waves())
+        ]
+        try:
+            done, _ = await asyncio.wait(readers, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for reader in readers:
+                await end(reader)
+        raise BaseExceptionGroup("readers", [e for task in done if (e := task.exception())])
 
     def watch(self, athletes: Iterable[Key]) -> None:
         """Listen to the waveforms of these athletes and no others, so that no more are published."""

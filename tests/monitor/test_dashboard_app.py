@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from monitor.contract import Alarm
 from monitor.dashboard.app import DashboardApp
+from monitor.dashboard.ending import end
 from monitor.dashboard.screens import DetailScreen, DrawnScreen, GridScreen, HelpScreen
 from monitor.embedded import GuardedServer
 from monitor.errors import SettingsError
@@ -31,8 +32,7 @@ async def _published(url: str, athletes: int, *, live: bool = True) -> AsyncIter
         yield team
     finally:
         if running:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            await end(running)
         await client.aclose()
 
 
