@@ -272,13 +272,17 @@ def _assert_consistent(told: Told) -> None:
 
 
 def test_events_come_in_the_order_in_which_they_become_known() -> None:
-    """In one long block technical and rhythm events are in the same order as sample by sample."""
-    signal = np.concatenate([_ecg()[:5000], np.zeros(3600, np.float32), _ecg()[5000:8000]])
+    """Where one block brings a pause and then a flat line, they come in the same order as sample by sample."""
+    r_samples = _whole().all_peaks.r_sample
+    # The pause is known 882 samples after this R peak, the flat line 922: within one block of a second.
+    r = int(next(r for r in r_samples[10:] if (r + 882) % 360 < 300))
+    signal = np.concatenate([_ecg()[: r + 20], np.full(2000, _ecg()[r + 20]), _ecg()[r + 20 : r + 2000]])
     told = _alone(signal, [3600])
     assert repr(told.events) == repr(_alone(signal, [1, 2, 31]).events)
     known = [event.known_sample for event in told.events]
     assert known == sorted(known)
-    assert {"flat", "pause", "asystole"} <= {event.kind for event in told.events}
+    onsets = [event.kind for event in told.events if event.transition == "onset" and event.known_sample > r]
+    assert onsets[:3] == ["pause", "flat", "asystole"]
 
 
 def test_rows_in_company_are_as_alone() -> None:
@@ -461,6 +465,35 @@ def test_every_beat_comes_out_once_and_incomplete_before_a_gap() -> None:
     assert not beats.quality[unsettled].any()
 
 
+def test_no_peak_lies_before_the_samples_it_is_seen_in() -> None:
+    """A spike in the first samples after a gap is no peak before them, delay of the filter or not."""
+    for width in range(1, 6):
+        signal = _ecg()[:8000].copy()
+        signal[7000:] = 0.0
+        signal[7000 : 7000 + width] = (2.0, -2.0, 1.0, 2.0, -1.0)[:width]
+        told = _alone(signal, gaps=(Gap(6900, 7000),))
+        peaks = told.all_peaks.r_sample
+        assert not ((peaks >= 6900) & (peaks < 7000)).any()
+        assert (peaks >= 7000).any()
+        _assert_consistent(told)
+
+
+def test_nothing_leaks_over_a_gap() -> None:
+    """The last samples before a gap, seen by no peak yet, change nothing after it."""
+    known = int(_whole().all_peaks.known_sample[9])
+    gap = Gap(known + 60, known + 400)
+    corrupt = _ecg().copy()
+    corrupt[known + 45 : known + 60] += 5.0
+    late, others = (
+        beats.take(beats.r_sample > gap.begin)
+        for beats in (_alone(signal, gaps=(gap,)).all_beats for signal in (corrupt, _ecg()))
+    )
+    assert late.r_sample.tolist() == others.r_sample.tolist()
+    assert late.known_sample.tolist() == others.known_sample.tolist()
+    assert late.quality.tolist() == others.quality.tolist()
+    assert late.window.tobytes() == others.window.tobytes()
+
+
 @pytest.mark.parametrize("why", ["lost", "lead off"])
 @pytest.mark.parametrize("lost_s", [0.5, 3.0, 60.0])
 def test_a_gap_is_no_pause(why: str, lost_s: float) -> None:
@@ -560,6 +593,7 @@ def test_a_gap_invents_no_beats() -> None:
     truth = record.truth.r_samples
     for end in range(7200, 7600, 10):
         found = _alone(record.millivolts, gaps=(Gap(6900, end),)).all_peaks.r_sample
+        assert not ((found >= 6900) & (found < end)).any()
         found = found[found >= end]
         nearest = np.abs(found[:, np.newaxis] - truth).min(axis=1)
         # A QRS complex that the gap's end cuts may be missed, or found at what is left of it.
@@ -637,6 +671,18 @@ def test_a_row_claimed_again_is_a_fresh_one() -> None:
     assert line.claim() == row
     assert line.quality_of(row)[1:] == ("settling", 0.0)
     assert _finish(line, row, _feed(line, row, _ecg(), [1000])).digest() == _whole().digest()
+
+
+def test_an_athlete_has_limits_of_their_own() -> None:
+    """Limits given with a claim decide for that row only."""
+    line = _line(capacity=2)
+    rows = [line.claim(limits=AthleteLimits(tachycardia_bpm=60.0)), line.claim()]
+    tachycardias = [
+        sum(event.kind == "tachycardia" for event in _feed(line, row, _ecg()[:9000], [360]).events)
+        for row in rows
+    ]
+    assert tachycardias[0] >= 1
+    assert tachycardias[1] == 0
 
 
 def test_a_row_begins_at_any_sample() -> None:
