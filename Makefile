@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+.DEFAULT_GOAL := help
 
-.PHONY: demo test check picture train clean help
+.PHONY: help demo test check picture train evaluate benchmark clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -28,6 +29,22 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+## make picture         draw docs/dashboard*.svg from a live demo
+picture: $(STAMP)
+	$(BIN)/python -m monitor.demo.picture docs $(ARGS)
+
+## make train           train Grunet on DS1, write weights and card (needs recordings; resumes from build/training)
+train: $(STAMP)
+	$(BIN)/python -m models.train $(ARGS)
+
+## make evaluate        score all mitdb and edb records there are (needs recordings)
+evaluate: $(STAMP)
+	$(BIN)/strapwatch evaluate mitdb edb $(ARGS)
+
+## make benchmark       where the line's time goes, beside a peer, in one run
+benchmark: $(STAMP)
+	$(BIN)/python -m benchmarks.stages $(ARGS)
 
 ## make clean           remove the virtual environment and caches
 clean:
