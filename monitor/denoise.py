@@ -3,8 +3,8 @@
 The window that is transformed reaches further back than the beat's own (`SEGMENT_POINTS` against 600 points), so that
 only the right edge, which no causal method can see beyond, needs an extension: the signal is mirrored there
 (half-sample symmetric). Details of levels 1 to 3 (22 to 180 Hz on the 360 Hz grid) are shrunk by the non-negative
-garrote (Gao 1998) at the universal threshold of Donoho and Johnstone (1994), with the noise of each level estimated from
-the median absolute deviation of that level in this window: no sample outside it is used, and scaling the signal
+garrote (Gao 1998) at the universal threshold of Donoho and Johnstone (1994), with the noise of each level estimated
+from the median absolute deviation of that level in this window: no sample outside it is used, and scaling the signal
 scales the answer.
 """
 
