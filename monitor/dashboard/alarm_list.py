@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.contract import Alarm
-from monitor.dashboard.ledger import AlarmRecord, Ledger, describe
+from monitor.dashboard.ledger import AlarmRecord, Ledger, active_alarms, describe
 from monitor.dashboard.pieces import kind_words
 from monitor.live_state import TEAMS_KEY, ActiveAlarm, AthleteState, athlete_key
 from monitor.sinks import known_alarms
@@ -26,7 +26,7 @@ _PRIORITY_STYLE: Final = {
 
 
 class Listed(NamedTuple):
-    """An alarm, and what its athlete's state lists now; None where no monitor keeps that state alive."""
+    """An alarm, and its athlete's active alarms; None where no monitor keeps that state alive."""
 
     record: AlarmRecord
     listed: Sequence[ActiveAlarm] | None
@@ -61,17 +61,18 @@ async def read_alarms(
         for alarm in reversed(await known_alarms(client, team, at_most=_READ_BACK)):
             ledger.add(alarm)
     listed: dict[tuple[str, str], Sequence[ActiveAlarm] | None] = {}
-    for key in ledger.by_athlete():
+    for key, records in ledger.by_athlete().items():
         raw: Any = await client.hget(athlete_key(*key), "state")
-        listed[key] = _alarms_in(raw)
+        state = _state_in(raw)
+        listed[key] = None if state is None else active_alarms(state, records)
     return [Listed(r, listed[r.latest.team, r.latest.athlete]) for r in ledger.records()]
 
 
-def _alarms_in(raw: bytes | None) -> Sequence[ActiveAlarm] | None:
+def _state_in(raw: bytes | None) -> AthleteState | None:
     if raw is None:
         return None
     try:
-        return msgspec.msgpack.decode(raw, type=AthleteState).alarms
+        return msgspec.msgpack.decode(raw, type=AthleteState)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

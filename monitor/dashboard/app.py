@@ -110,7 +110,9 @@ class DashboardApp(App[None]):
     def _reading_ended(self, reading: "asyncio.Task[None]") -> None:
         """Leave rather than show for ever what nobody reads any more."""
         if not reading.cancelled() and reading.exception() is not None:
-            self.exit(return_code=1, message=f"strapwatch: reading from Redis has failed: {reading.exception()!r}")
+            self.exit(
+                return_code=1, message=f"strapwatch: reading from Redis has failed: {reading.exception()!r}"
+            )
 
     def frame(self) -> None:
         """Draw one frame if it is time for one."""
