@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -47,6 +48,16 @@ def _accepts(port: int) -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=0.5):
             return True
+    except OSError:
+        return False
+
+
+def _takes_commands(port: int) -> bool:
+    """Whether a Redis on `port` has its data loaded; it accepts connections before that."""
+    try:
+        with socket.create_connection((HOST, port), timeout=0.5) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
 
@@ -97,8 +108,9 @@ class _IotCore:
 class _Command:
     """A server that is installed on this machine."""
 
-    def __init__(self, port: int, command: list[str]) -> None:
+    def __init__(self, port: int, command: list[str], *, ready: Callable[[int], bool]) -> None:
         self._port = port
+        self._ready = ready
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -110,7 +122,7 @@ class _Command:
             self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr
         )
         deadline = time.monotonic() + _START_S
-        while not _accepts(self._port):
+        while not self._ready(self._port):
             if not self.alive():
                 raise RuntimeError(f"{self._command[0]} ended with code {self._process.returncode}")
             if time.monotonic() > deadline:
@@ -146,7 +158,8 @@ def _make(request: dict[str, Any], port: int, directory: Path) -> _Server:
         (directory / name).write_text(_filled(text, places))
     if kind == "iotcore":
         return _IotCore(directory / "rumqttd.toml")
-    return _Command(port, [_filled(part, places) for part in request["command"]])
+    ready = _takes_commands if kind == "redis" else _accepts
+    return _Command(port, [_filled(part, places) for part in request["command"]], ready=ready)
 
 
 def _filled(text: str, places: dict[str, str]) -> str:

@@ -204,7 +204,7 @@ class InstalledMosquitto(GuardedServer):
         # Started by root, it would otherwise become a user who may not write into the folder.
         config = _MOSQUITTO_CONFIG + ("user root\n" if os.geteuid() == 0 else "")
         command = [installed("mosquitto"), "-c", "{directory}/mosquitto.conf"]
-        request = {"server": "command", "command": command, "files": {"mosquitto.conf": config}}
+        request = {"server": "mosquitto", "command": command, "files": {"mosquitto.conf": config}}
         super().__init__(request=request, name="Mosquitto", scheme="mqtt", port=port, directory=directory)
 
 
@@ -216,7 +216,7 @@ class InstalledRedis(GuardedServer):
             "--bind 127.0.0.1 --port {port} --dir {directory} --appendonly yes --loglevel warning --save"
         )
         command = [installed("redis-server"), *options.split(), ""]
-        request: dict[str, Any] = {"server": "command", "command": command, "files": {}}
+        request: dict[str, Any] = {"server": "redis", "command": command, "files": {}}
         super().__init__(request=request, name="Redis", scheme="redis", port=port, directory=directory)
 
 
