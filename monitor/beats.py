@@ -23,10 +23,9 @@ from monitor.contract import (
     FloatArray,
     IntArray,
     Peaks,
-    RowState,
 )
 from monitor.history import History
-from monitor.rows import Rows
+from monitor.rows import Rows, RowStage
 
 WAITING: Final = 32
 """Beats that can wait for their window at once. The detector keeps 0.2 s between peaks and knows each within 3 s, so
@@ -195,7 +194,7 @@ def _close(
     return n
 
 
-class BeatBank:
+class BeatBank(RowStage):
     """Holds R peaks until their window is complete, then cuts, interpolates and denoises it.
 
     Delay: 0.833 s after the R peak, of which nothing can be saved while the window is what it is.
@@ -264,18 +263,6 @@ class BeatBank:
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""
         self._state.reset(rows)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)
 
     def _take(self, rows: IntArray, history: History, *, cut_short: bool) -> Beats:
         state = self._state

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from monitor.contract import Block, BoolArray, IntArray, RowState
-from monitor.rows import Rows
+from monitor.contract import Block, BoolArray, IntArray
+from monitor.rows import Rows, RowStage
 
 Float64Array = NDArray[np.float64]
 
@@ -21,7 +21,7 @@ CLASSIFIER_ORDERS: Final = (2, 4)
 DETECTOR_BAND_HZ: Final = (6.0, 20.0)
 DETECTOR_ORDER: Final = 2
 NOTCH_QUALITY: Final = 20.0
-SETTLING_S: Final = 1.0
+SETTLING_S: Final = 1.5
 
 
 def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float64Array:
@@ -80,7 +80,7 @@ def group_delay_s(sections: Float64Array, rate_hz: float, at_hz: float) -> float
     return float(-(phase[1] - phase[0]) / (2 * np.pi * 2 * step_hz))
 
 
-class FilterBank:
+class FilterBank(RowStage):
     """One cascade, run over the rows of a bank.
 
     Parameters
@@ -125,15 +125,3 @@ class FilterBank:
     def restart(self, rows: IntArray) -> None:
         """Forget the past of `rows`: their next sample is a first one."""
         self._state.reset(rows)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import FloatArray, IntArray, RowState
-from monitor.rows import Rows
+from monitor.contract import FloatArray, IntArray
+from monitor.rows import Rows, RowStage
 
 HISTORY_S: Final = 10.0
 
@@ -30,7 +30,7 @@ def _append(
         end[row] = first + n
 
 
-class History:
+class History(RowStage):
     """Ring buffers of filtered samples.
 
     Parameters
@@ -87,15 +87,3 @@ class History:
         end = min(end_sample, int(self.end[row]))
         first = min(max(first_sample, int(self.begin[row]), int(self.end[row]) - length), end)
         return first, ring[row, np.arange(first, end) & (length - 1)]
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)

@@ -32,6 +32,7 @@ from monitor.filters import FilterBank, classifier_sections, detector_sections
 from monitor.history import History
 from monitor.quality import QualityBank
 from monitor.rhythm import AthleteLimits, RhythmBank
+from monitor.rows import RowStage
 from monitor.rpeaks import RPeakBank
 
 MAX_BLOCK_S: Final = 1.0
@@ -276,9 +277,7 @@ class Line:
                 stage.import_row(row, before[name])
             raise
 
-    def _stages(
-        self,
-    ) -> dict[str, FilterBank | RPeakBank | BeatBank | History | QualityBank | RhythmBank]:
+    def _stages(self) -> dict[str, RowStage]:
         return {
             "eye": self._eye,
             "ear": self._ear,

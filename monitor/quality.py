@@ -19,11 +19,10 @@ from monitor.contract import (
     Peaks,
     QualityCategory,
     RhythmEvent,
-    RowState,
     TechnicalKind,
 )
 from monitor.filters import SETTLING_S
-from monitor.rows import Rows
+from monitor.rows import Rows, RowStage
 
 GOOD, NOISY, FLAT, RAILED, LEAD_OFF, SETTLING = range(len(QUALITY_CATEGORIES))
 
@@ -104,7 +103,7 @@ def _categorise(  # noqa: C901, PLR0912 - one pass over the samples; numba inlin
     return n_out
 
 
-class QualityBank:
+class QualityBank(RowStage):
     """Signal quality over the rows of a bank.
 
     Parameters
@@ -200,18 +199,6 @@ class QualityBank:
         """Return the share of one row's session, gaps included, in which the signal was good."""
         elapsed = int(self._state["integers"][row, _ELAPSED])
         return int(self._state["integers"][row, _WELL]) / elapsed if elapsed else 0.0
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)
 
     def _lead_on(self, rows: IntArray, first_sample: IntArray) -> list[RhythmEvent]:
         integers = self._state["integers"]

@@ -19,9 +19,8 @@ from monitor.contract import (
     Peaks,
     RhythmEvent,
     RhythmKind,
-    RowState,
 )
-from monitor.rows import Rows
+from monitor.rows import Rows, RowStage
 from monitor.rpeaks import MAX_DELAY_S
 
 RATE_BEATS: Final = 8
@@ -58,7 +57,7 @@ class AthleteLimits:
     asystole_s: float = 4.0
 
 
-class RhythmBank:
+class RhythmBank(RowStage):
     """Reads rhythms over the rows of a bank.
 
     Delay: none beyond that of the peaks and beats it is given; a pause is known `MAX_DELAY_S` after it has become
@@ -184,18 +183,6 @@ class RhythmBank:
         """Return the last beats of one row as (R peak, index in `LABELS`, probability of that label)."""
         recent = self._state["evidence"][row]
         return [(int(r), int(label), float(p)) for r, label, p, _ in recent[~np.isnan(recent[:, 0])]]
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)
 
     def _wait_for_first_beat(self, rows: IntArray, first_sample: IntArray) -> None:
         since = first_sample + round(FIRST_BEAT_S * self._rate_hz)

@@ -85,3 +85,27 @@ class Rows:
                 )
         for name, array in self._arrays.items():
             array[row] = state[name]
+
+
+class RowStage:
+    """A stage that keeps all its memory in one `Rows`: rows can be added, leave, and go on elsewhere bit for bit."""
+
+    _state: Rows
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` rows."""
+        self._state.grow(capacity)
+
+    def export_row(self, row: int) -> RowState:
+        """Return a copy of one row's state as plain arrays."""
+        return self._state.export_row(row)
+
+    def import_row(self, row: int, state: RowState) -> None:
+        """Take over a state that `export_row` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is not of this stage and version; nothing is changed then.
+        """
+        self._state.import_row(row, state)

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import IntArray, Peaks, RowState
+from monitor.contract import IntArray, Peaks
 from monitor.filters import detector_sections, group_delay_s
-from monitor.rows import Rows
+from monitor.rows import Rows, RowStage
 
 MAX_DELAY_S: Final = 0.45
 LEARNING_S: Final = 2.0
@@ -377,7 +377,7 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
     return n_out
 
 
-class RPeakBank:
+class RPeakBank(RowStage):
     """Streaming R-peak detection over the rows of a bank.
 
     Parameters
@@ -481,15 +481,3 @@ class RPeakBank:
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""
         self._state.reset(rows)
-
-    def grow(self, capacity: int) -> None:
-        """Make room for `capacity` rows."""
-        self._state.grow(capacity)
-
-    def export_row(self, row: int) -> RowState:
-        """Return one row's state."""
-        return self._state.export_row(row)
-
-    def import_row(self, row: int, state: RowState) -> None:
-        """Take over one row's state."""
-        self._state.import_row(row, state)
