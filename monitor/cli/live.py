@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,8 @@ async def _watch(settings: "Settings") -> None:
     from monitor.warm_up import warm_up
     from monitor.watch import Watch
 
+    # Standard output stays free for results, in every command.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     log = structlog.stdlib.get_logger("monitor")
     classifier = load_classifier(
         settings.classifier.weights, device=settings.classifier.device, threads=settings.classifier.threads
