@@ -18,19 +18,18 @@ class Canvas(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines: list[list[Segment]] = []
+        self._lines: Sequence[Line] = ()
 
     def show(self, lines: Sequence[Line]) -> None:
         """Show `lines` from now on."""
-        new = [line.segments for line in lines]
-        old, self._lines = self._lines, new
-        if len(old) != len(new):
+        old, self._lines = self._lines, lines
+        if len(old) != len(lines):
             self.refresh()
             return
         changed = [
             Region(0, y, self.size.width, 1)
-            for y, (was, is_) in enumerate(zip(old, new, strict=True))
-            if was != is_
+            for y, (was, now) in enumerate(zip(old, lines, strict=True))
+            if was.segments != now.segments
         ]
         if changed:
             self.refresh(*changed)
@@ -38,15 +37,16 @@ class Canvas(Widget):
     @property
     def lines(self) -> list[list[Segment]]:
         """What is shown."""
-        return self._lines
+        return [line.segments for line in self._lines]
 
     @property
     def text(self) -> str:
         """What is shown, without its style."""
-        return "\n".join("".join(segment.text for segment in line) for line in self._lines)
+        return "\n".join(line.text for line in self._lines)
 
     def render_line(self, y: int) -> Strip:
         """Return one line for Textual."""
         if y >= len(self._lines):
             return Strip([Segment(" " * self.size.width, PLAIN)], self.size.width)
-        return Strip(self._lines[y]).adjust_cell_length(self.size.width, PLAIN)
+        line = self._lines[y]
+        return Strip(line.segments, line.width).adjust_cell_length(self.size.width, PLAIN)

@@ -87,7 +87,8 @@ def _info(view: AthleteView, cells: int, rows: int, mood: TileMood) -> list[Line
     calling = view.calling
     if calling:
         info.append(filled_line(f" {alarm_words(calling)}", calling, cells, lit=mood.lit))
-        steps = wrap(calling.action, cells - 1, 2 if rows >= 4 else 1)
+        # What to do is worth more than a last line of waveform, unless that line must say whose signal it is.
+        steps = wrap(calling.action, cells - 1, 1 if rows - len(info) < 3 and view.state.trained_on else 2)
         info.extend(filled_line(f" {step}", calling, cells, lit=mood.lit) for step in steps)
     elif view.alarms:
         info.append(acknowledged_line(view.alarms[0], cells))

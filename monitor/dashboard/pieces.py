@@ -6,6 +6,7 @@ from typing import Final
 
 from rich.style import Style
 
+from monitor.contract import LABELS
 from monitor.dashboard import palette
 from monitor.dashboard.drawing import Line, fit, spread
 from monitor.dashboard.palette import BACKGROUND, DIM, PLAIN, paint
@@ -137,7 +138,8 @@ def counts_line(view: AthleteView, width: int) -> Line:
     """Return how many beats of each class there were, and lost packets, as far as they fit."""
     state = view.state
     line = Line()
-    for label, number in state.counts.items():
+    for label in LABELS:
+        number = state.counts.get(label, 0)
         if number and line.width + len(f"{number:,}") + 4 <= width - 14:
             line.add(palette.label_letter(label), palette.label_style(label)).add(f" {number:,}  ", DIM)
     if state.packets_lost:

@@ -14,7 +14,8 @@ CELL_HEIGHT: Final = 19.0
 _BASELINE: Final = 14.5
 _FONT_SIZE: Final = 14.9
 _MARGIN: Final = 10.0
-_DOT: Final = 1.55
+_DOT: Final = 3.1
+_CRISP: Final = 'shape-rendering="crispEdges"'  # no seams between neighbouring cells
 _FONTS: Final = "'DejaVu Sans Mono','Cascadia Mono',Menlo,Consolas,'Liberation Mono',monospace"
 
 # Shares of the cell: left, top, right, bottom.
@@ -76,7 +77,7 @@ def _line(line: Sequence[Segment], top: float) -> Iterable[str]:
         paper = style.bgcolor.name if style.bgcolor else BACKGROUND
         wide = len(segment.text) * CELL_WIDTH
         if paper != BACKGROUND:
-            yield f'<rect x="{x:g}" y="{top:g}" width="{wide:g}" height="{CELL_HEIGHT:g}" fill="{paper}"/>'
+            yield f'<rect x="{x:g}" y="{top:g}" width="{wide:g}" height="{CELL_HEIGHT:g}" fill="{paper}" {_CRISP}/>'
         foreground.extend(_text(segment.text, x, top, ink, bold=bool(style.bold)))
         x += wide
     yield from foreground
@@ -84,13 +85,14 @@ def _line(line: Sequence[Segment], top: float) -> Iterable[str]:
 
 def _text(text: str, x: float, top: float, ink: str, *, bold: bool) -> Iterable[str]:
     path: list[str] = []
+    dots: list[str] = []
     strokes: dict[bool, list[str]] = {False: [], True: []}
     typed = ""
     for n, character in enumerate(text):
         left = x + n * CELL_WIDTH
         drawn = True
         if 0x2800 < ord(character) <= 0x28FF:
-            path.extend(_braille(ord(character) - 0x2800, left, top))
+            dots.extend(_braille(ord(character) - 0x2800, left, top))
         elif character in _BLOCKS:
             path.append(_block(_BLOCKS[character], left, top))
         elif character in _FRAMES:
@@ -99,8 +101,10 @@ def _text(text: str, x: float, top: float, ink: str, *, bold: bool) -> Iterable[
         else:
             drawn = False
         typed += " " if drawn else character
+    if dots:
+        yield f'<path d="{"".join(dots)}" stroke="{ink}" stroke-width="{_DOT:g}" stroke-linecap="round"/>'
     if path:
-        yield f'<path d="{"".join(path)}" fill="{ink}"/>'
+        yield f'<path d="{"".join(path)}" fill="{ink}" {_CRISP}/>'
     for heavy, found in strokes.items():
         if found:
             yield f'<path d="{"".join(found)}" stroke="{ink}" stroke-width="{2.4 if heavy else 1.1:g}" fill="none"/>'
@@ -125,9 +129,10 @@ def _braille(bits: int, left: float, top: float) -> Iterable[str]:
     for bit in range(8):
         if bits >> bit & 1:
             column, row = (bit // 3, bit % 3) if bit < 6 else (bit - 6, 3)
-            x = left + CELL_WIDTH * (0.25 + 0.5 * column) - _DOT
+            x = left + CELL_WIDTH * (0.25 + 0.5 * column)
             y = top + CELL_HEIGHT * (0.125 + 0.25 * row)
-            yield f"M{x:.4g} {y:.5g}a{_DOT} {_DOT} 0 1 0 {2 * _DOT:g} 0a{_DOT} {_DOT} 0 1 0 {-2 * _DOT:g} 0"
+            # A stroke without length and with round ends is a dot.
+            yield f"M{round(x, 1):g} {round(y, 1):g}h0"
 
 
 def _block(shares: tuple[float, float, float, float], left: float, top: float) -> str:
