@@ -12,13 +12,14 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $@
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), once (a few minutes)" >&2
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]' >&2
+	@touch $@
 
 ## make demo ARGS="…"   a team of athletes, live, in this terminal
 demo: $(STAMP)
-	$(BIN)/strapwatch demo $(ARGS)
+	@$(BIN)/strapwatch demo $(ARGS)
 
 ## make test            all tests (real Mosquitto and Redis are used where they are installed)
 test: $(STAMP)
