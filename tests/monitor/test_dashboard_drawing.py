@@ -171,8 +171,9 @@ def test_trace_does_not_depend_on_how_the_signal_was_cut(cuts: list[int]) -> Non
 def test_trace_shows_a_gap_as_a_gap_and_begins_anew_with_a_boot() -> None:
     """A hole in the samples stays empty on screen; another boot leaves nothing of the one before."""
     trace = Trace()
-    trace.add(_message(0, np.full(250, 500, np.int16)), 0.0)
-    trace.add(_message(500, np.full(250, 500, np.int16)), 0.0)
+    # Longer than the memory, so that the hole lies where older samples were.
+    trace.add(_message(0, np.full(10_000, 500, np.int16)), 0.0)
+    trace.add(_message(10_250, np.full(250, 500, np.int16)), 0.0)
     trace.play(100.0)
     window = trace.window(60, 25.0, 0.0)
     assert window is not None
