@@ -1,70 +1,43 @@
-"""The command ``strapwatch``: one module per command, joined here.
+"""The command ``strapwatch``: one module per command, joined in `monitor.cli.application`.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A user's mistake ends in one line, never in a traceback.
 """
 
+import os
+import signal
 import sys
-from typing import Annotated
+from types import FrameType
+from typing import Final
 
-import typer
-
-from monitor import __version__
-from monitor.cli.alerts import register as _register_alerts
-from monitor.cli.dashboard import register as _register_dashboard
-from monitor.cli.demo import register as _register_demo
-from monitor.cli.evaluate import register as _register_evaluate
-from monitor.cli.live import register as _register_monitor
-from monitor.cli.simulate import register as _register_simulate
-from monitor.errors import StrapwatchError
-
-app = typer.Typer(
-    name="strapwatch",
-    help="Watch the ECG of a whole team, live. Research software, not a medical device.",
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag over by position
-    if wanted:
-        typer.echo(f"strapwatch {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    *,
-    _version_wanted: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave."),
-    ] = False,
-) -> None:
-    pass
-
-
-for _register in (
-    _register_demo,
-    _register_simulate,
-    _register_monitor,
-    _register_dashboard,
-    _register_alerts,
-    _register_evaluate,
-):
-    _register(app)
+_INTERRUPTED: Final = 130
+_SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    signal.signal(signal.SIGINT, _leave)
+    # Imported only now: until here Ctrl-C would end in a traceback.
+    from monitor.cli.application import app
+    from monitor.errors import StrapwatchError
+
     try:
         app()
     except StrapwatchError as error:
-        typer.echo(f"strapwatch: {error}", err=True)
+        print(f"strapwatch: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has left (`strapwatch alerts | head`): nothing is wrong.
         sys.stderr.close()
         sys.exit(0)
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    """End at once, for as long as there is nothing to end in order; commands that have something replace this.
+
+    A KeyboardInterrupt would not do: raised inside an import or a compiler it gets lost or ends in a traceback.
+    """
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    os._exit(_INTERRUPTED)

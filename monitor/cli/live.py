@@ -11,7 +11,9 @@ import typer
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from monitor.classifier import BeatClassifier
     from monitor.settings import Settings
+    from monitor.watch import Watch
 
 _HELP = """Watch every strap on a broker; beats, states and alarms go to Redis.
 
@@ -60,8 +62,10 @@ def monitor(
         "redis": {"url": redis},
         "monitor": {"id": monitor_id, "outbox": outbox},
     }
-    interrupted = asyncio.run(_run(Settings.load(settings, overrides=_given(overrides))))
-    if interrupted:
+    loaded = Settings.load(settings, overrides=_given(overrides))
+    # Before the event loop takes the signals over: nothing is open yet, and a compiler cannot be cancelled.
+    classifier, watch = _prepare(loaded)
+    if asyncio.run(_run(loaded, classifier, watch)):
         raise typer.Exit(130)
 
 
@@ -74,9 +78,9 @@ def _given(overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {section: values for section, values in sections.items() if values}
 
 
-async def _run(settings: "Settings") -> bool:
+async def _run(settings: "Settings", classifier: "BeatClassifier", watch: "Watch") -> bool:
     """Run a monitor; return whether Ctrl-C ended it."""
-    task = asyncio.ensure_future(_watch(settings))
+    task = asyncio.ensure_future(_watch(settings, classifier, watch))
     loop = asyncio.get_running_loop()
     by_signal: list[int] = []
 
@@ -91,20 +95,17 @@ async def _run(settings: "Settings") -> bool:
     return signal.SIGINT in by_signal
 
 
-async def _watch(settings: "Settings") -> None:
+def _prepare(settings: "Settings") -> "tuple[BeatClassifier, Watch]":
+    """Load and compile what the monitor decides with."""
     import structlog
 
     from models.runtime import load_classifier
-    from monitor.live import LiveMonitor
     from monitor.settings import settings_hash
-    from monitor.sinks import Outbox, RedisSink
-    from monitor.sources import MqttSource
     from monitor.warm_up import warm_up
     from monitor.watch import Watch
 
     # Standard output stays free for results, in every command.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    log = structlog.stdlib.get_logger("monitor")
     classifier = load_classifier(
         settings.classifier.weights, device=settings.classifier.device, threads=settings.classifier.threads
     )
@@ -115,8 +116,17 @@ async def _watch(settings: "Settings") -> None:
         reorder=settings.reorder_limits(),
         settings_hash=settings_hash(settings),
     )
-    log.info("getting ready", model=classifier.name)
-    await asyncio.to_thread(warm_up, classifier)
+    structlog.stdlib.get_logger("monitor").info("getting ready", model=classifier.name)
+    warm_up(classifier)
+    return classifier, watch
+
+
+async def _watch(settings: "Settings", classifier: "BeatClassifier", watch: "Watch") -> None:
+    from monitor.live import LiveMonitor
+    from monitor.settings import settings_hash
+    from monitor.sinks import Outbox, RedisSink
+    from monitor.sources import MqttSource
+
     outbox = Outbox(settings.outbox_path)
     try:
         async with (
