@@ -11,9 +11,9 @@ from monitor.dashboard.pieces import (
     TRAINED_ON,
     TileMood,
     acknowledged_line,
-    alarm_words,
     filled_line,
     full_name,
+    kind_words,
     name_style,
     old_line,
     quality_line,
@@ -73,7 +73,9 @@ def _title(view: AthleteView, width: int, mood: TileMood) -> Line:
     right = quality_line(view, on=background, ink=ink, cells=5).add(" ", style)
     left = Line(("▲" if calling else "▶" if mood.selected else " ", style))
     left.add(fit(full_name(view, mood), width - right.width - 2), style)
-    note = f" {calling.priority.upper()}" if calling else f" {view.state.source}"
+    note = f" {view.state.source}"
+    if calling:
+        note = f" {calling.priority.upper()}, over" if calling.cleared else f" {calling.priority.upper()}"
     if len(note) > 1 and left.width + len(note) + right.width < width:
         left.add(note, style if calling else paint(palette.SOURCE, on=background))
     return spread(left, right, width, style)
@@ -86,7 +88,7 @@ def _info(view: AthleteView, cells: int, rows: int, mood: TileMood) -> list[Line
         info.append(old_line(view, cells))
     calling = view.calling
     if calling:
-        info.append(filled_line(f" {alarm_words(calling)}", calling, cells, lit=mood.lit))
+        info.append(filled_line(f" {kind_words(calling.kind)}", calling, cells, lit=mood.lit))
         # What to do is worth more than a last line of waveform, unless that line must say whose signal it is.
         steps = wrap(calling.action, cells - 1, 1 if rows - len(info) < 3 and view.state.trained_on else 2)
         info.extend(filled_line(f" {step}", calling, cells, lit=mood.lit) for step in steps)

@@ -348,6 +348,14 @@ def test_acknowledged_alarms_are_not_filled_with_colour() -> None:
         assert "#c8102e" not in backgrounds[1]
 
 
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_an_alarm_whose_condition_is_over_says_so(width: int, height: int) -> None:
+    """What waits only for an acknowledgement is told from what goes on."""
+    view = _view(alarms=(_alarm(cleared=True),))
+    if height > 1:  # in rows, whoever calls gets two lines
+        assert "over" in tile(view, None, width, height).text
+
+
 def test_selection_and_team_are_seen() -> None:
     """The tile under the cursor differs, and carries the team where several are shown."""
     for width, height in SIZES:
