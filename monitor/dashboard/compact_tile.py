@@ -70,13 +70,21 @@ def _title(view: AthleteView, width: int, mood: TileMood) -> Line:
     style = name_style(view, mood, on=palette.BAR)
     background = style.bgcolor.name if style.bgcolor else palette.BAR
     ink = style.color.name if calling and style.color else None
-    right = quality_line(view, on=background, ink=ink, cells=5).add(" ", style)
-    left = Line(("▲" if calling else "▶" if mood.selected else " ", style))
-    left.add(fit(full_name(view, mood), width - right.width - 2), style)
     note = f" {view.state.source}"
     if calling:
         note = f" {calling.priority.upper()}, over" if calling.cleared else f" {calling.priority.upper()}"
-    if len(note) > 1 and left.width + len(note) + right.width < width:
+    name = full_name(view, mood)
+
+    def quality(cells: int) -> Line:
+        return quality_line(view, on=background, ink=ink, cells=cells).add(" ", style)
+
+    # Priority and name are worth more than a long bar; a source is not.
+    right = quality(5)
+    if calling and 1 + len(name) + len(note) + right.width > width:
+        right = quality(2)
+    left = Line(("▲" if calling else "▶" if mood.selected else " ", style))
+    left.add(fit(name, width - right.width - 1 - (len(note) if calling else 0)), style)
+    if len(note) > 1 and left.width + len(note) + right.width <= width:
         left.add(note, style if calling else paint(palette.SOURCE, on=background))
     return spread(left, right, width, style)
 
