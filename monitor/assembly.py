@@ -17,7 +17,8 @@ from monitor.wire import SamplePacket
 
 VERSION: Final = 1
 FAR_AHEAD_S: Final = 600.0
-"""A packet this far ahead of the samples is believed only once the samples before it have stopped coming."""
+"""A packet this far ahead of the samples is believed only once the samples before it have stopped coming; then it is
+no gap but a new beginning."""
 
 _GAPS_KEPT: Final = 64
 _WAIT_PACKETS: Final = 3
@@ -34,7 +35,9 @@ class ReorderLimits:
     wait_s : float
         Seconds, by arrival, that one may wait; three times its own length if that is more.
     other_strap_s : float
-        Seconds of silence after which another strap may take over an athlete's name.
+        Seconds without a sample after which another strap may take over an athlete's name; so may the same strap with
+        a lower boot, another rate or a counter that went back by more than `FAR_AHEAD_S`, since a strap that is
+        refused for ever would be a strap nobody watches.
     """
 
     packets: int = 8
@@ -152,6 +155,11 @@ class StrapAssembly:
         return self._place.rate_hz if self._place else float("nan")
 
     @property
+    def progress_at(self) -> float:
+        """When samples last came, by arrival; minus infinity before the first packet."""
+        return self._place.progress_at if self._place else float("-inf")
+
+    @property
     def waiting(self) -> bool:
         """Whether packets wait for others, so that `tick` has something to decide."""
         return self._place is not None and bool(self._place.held)
@@ -170,11 +178,9 @@ class StrapAssembly:
         place = self._place
         if place is None:
             return self._begin(packet, now)
-        if packet.strap == place.strap and packet.boot > place.boot:
-            return self._flush(now) + self._begin(packet, now)
-        if packet.strap != place.strap and now - place.progress_at >= self._limits.other_strap_s:
-            return self._flush(now) + self._begin(packet, now)
         cause = self._cause_to_drop(packet, place)
+        if self._takes_over(packet, place, cause, now):
+            return self._flush(now) + self._begin(packet, now)
         if cause is not None:
             setattr(self.counters, cause, getattr(self.counters, cause) + 1)
             return []
@@ -202,6 +208,16 @@ class StrapAssembly:
                 place.held.pop(0)
                 self.counters.implausible += 1
                 continue
+            if place.begun and ahead_s > FAR_AHEAD_S:
+                self.counters.lost += 1
+                place.held.pop(0)
+                rest = place.held
+                pieces += self._begin_at(first.packet, now)
+                place = self._place
+                assert place is not None  # noqa: S101 - it has just begun
+                place.held = rest
+                pieces += self._take_held(now)
+                continue
             pieces += self._give_up(now)
         return pieces
 
@@ -227,19 +243,33 @@ class StrapAssembly:
         Raises
         ------
         ValueError
-            If it has another version.
+            If it has another version or is damaged; nothing is changed then.
         """
         if int(state.get("version", np.array(-1))) != VERSION:
             raise ValueError(f"assembly state has another version than {VERSION}")
-        described = msgspec.msgpack.decode(state["assembly"].tobytes())
-        self.counters = LinkCounters(**described["counters"])
-        self._place = None
-        if described["place"] is not None:
-            held = [
-                _Held(msgspec.msgpack.decode(packet, type=SamplePacket), arrived_at)
-                for packet, arrived_at in described["held"]
-            ]
-            self._place = _Place(**described["place"], held=held)
+        try:
+            described = msgspec.msgpack.decode(state["assembly"].tobytes())
+            counters = LinkCounters(**described["counters"])
+            place = None
+            if described["place"] is not None:
+                held = [
+                    _Held(msgspec.msgpack.decode(packet, type=SamplePacket), arrived_at)
+                    for packet, arrived_at in described["held"]
+                ]
+                place = _Place(**described["place"], held=held)
+        except (KeyError, TypeError, msgspec.DecodeError) as error:
+            raise ValueError(f"assembly state is damaged: {error}") from error
+        self.counters = counters
+        self._place = place
+
+    def _takes_over(self, packet: SamplePacket, place: _Place, cause: str | None, now: float) -> bool:
+        """Whether a packet that does not go on where the samples stand begins anew."""
+        if packet.strap == place.strap and packet.boot > place.boot:
+            return True
+        if now - place.progress_at < self._limits.other_strap_s:
+            return False
+        behind_s = (place.next_sample - packet.end_sample) / place.rate_hz
+        return cause in ("other_strap", "stale_boot", "inconsistent") or behind_s > FAR_AHEAD_S
 
     @staticmethod
     def _cause_to_drop(packet: SamplePacket, place: _Place) -> str | None:
@@ -260,20 +290,15 @@ class StrapAssembly:
 
     def _begin(self, packet: SamplePacket, now: float) -> list[Piece]:
         # A strap's very first packets may be out of order too: then the earlier ones are waited for.
-        fresh = packet.sequence <= self._limits.packets
-        self._place = _Place(
-            strap=packet.strap,
-            boot=packet.boot,
-            rate_hz=packet.rate_hz,
-            lead=packet.lead,
-            next_sample=0 if fresh else packet.first_sample,
-            next_sequence=0 if fresh else packet.sequence,
-            progress_at=now,
-        )
-        if packet.first_sample == self._place.next_sample:
-            return [self._take(packet, now)]
+        if packet.first_sample == 0 or packet.sequence > self._limits.packets:
+            return self._begin_at(packet, now)
+        self._place = _place_of(packet, 0, now)
         self._place.held.append(_Held(packet, now))
         return self.tick(now)
+
+    def _begin_at(self, packet: SamplePacket, now: float) -> list[Piece]:
+        self._place = _place_of(packet, packet.first_sample, now)
+        return [self._take(packet, now)]
 
     def _take(self, packet: SamplePacket, now: float) -> Piece:
         place = self._place
@@ -318,14 +343,34 @@ class StrapAssembly:
         assert place is not None  # noqa: S101 - only called with a place
         packet = place.held.pop(0).packet
         if place.begun:
-            self.counters.lost += max(packet.sequence - place.next_sequence, 1)
-            self.counters.lost_samples += packet.first_sample - place.next_sample
+            missing = packet.first_sample - place.next_sample
+            # No more packets than samples can be missing, whatever the sequence says.
+            self.counters.lost += min(max(packet.sequence - place.next_sequence, 1), missing)
+            self.counters.lost_samples += missing
         place.gaps = [*place.gaps, (place.next_sample, packet.first_sample)][-_GAPS_KEPT:]
         place.next_sample = packet.first_sample
         return [self._take(packet, now), *self._take_held(now)]
 
     def _flush(self, now: float) -> list[Piece]:
         pieces: list[Piece] = []
-        while self.waiting:
-            pieces += self._give_up(now)
+        while self._place is not None and self._place.held:
+            place = self._place
+            if place.held[0].packet.first_sample - place.next_sample > FAR_AHEAD_S * place.rate_hz:
+                # Nothing after it will say whether it was true.
+                self.counters.implausible += len(place.held)
+                place.held.clear()
+            else:
+                pieces += self._give_up(now)
         return pieces
+
+
+def _place_of(packet: SamplePacket, next_sample: int, now: float) -> _Place:
+    return _Place(
+        strap=packet.strap,
+        boot=packet.boot,
+        rate_hz=packet.rate_hz,
+        lead=packet.lead,
+        next_sample=next_sample,
+        next_sequence=packet.sequence,
+        progress_at=now,
+    )

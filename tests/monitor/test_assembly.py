@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,3 +179,64 @@ def test_an_exported_assembly_goes_on_as_if_it_had_never_moved() -> None:
     for assembly in (there, moved):
         assert joined(assembly.push(packet(1), 0.9)) == list(range(PACKET, 4 * PACKET))
     assert moved.counters == there.counters
+
+
+def test_a_strap_whose_boot_counter_fell_back_is_watched_again() -> None:
+    """A lower boot is stale while the higher one sends, and taken once that one has been silent."""
+    assembly = StrapAssembly(ReorderLimits(other_strap_s=5.0))
+    assembly.push(packet(0, boot=2**53 - 1), 0.0)
+    assert assembly.push(packet(0, boot=1), 4.9) == []
+    pieces = assembly.push(packet(1, boot=1), 5.0) + assembly.tick(6.0)
+    assert [(piece.boot, piece.begins) for piece in pieces] == [(1, True)]
+
+
+def test_a_strap_that_changed_its_rate_is_watched_again() -> None:
+    """Another rate within a boot is refused while the first one goes on, and taken once it has not."""
+    assembly = StrapAssembly(ReorderLimits(other_strap_s=5.0))
+    assembly.push(packet(20), 0.0)
+    assert assembly.push(packet(21, rate_hz=250.0), 4.9) == []
+    assert [piece.rate_hz for piece in assembly.push(packet(22, rate_hz=250.0), 5.0)] == [250.0]
+
+
+def test_an_absurd_packet_before_an_outage_costs_seconds_not_the_session() -> None:
+    """Even if a packet from the far future was believed, the strap is heard again after `other_strap_s`."""
+    assembly = StrapAssembly(ReorderLimits(wait_s=1.0, other_strap_s=5.0))
+    push_all(assembly, [packet(k) for k in range(10)])
+    assembly.push(packet(10**9), 2.5)
+    believed = assembly.tick(3.5)
+    assert [piece.begins for piece in believed] == [True]
+    later = [piece for k in range(14, 60) for piece in assembly.push(packet(k), 0.25 * k)]
+    assert later[0].begins
+    assert later[-1].end_sample == 60 * PACKET
+    assert 8.5 <= 0.25 * later[0].first_sample / PACKET <= 8.75
+
+
+def test_absurd_sequences_cannot_swell_the_counters() -> None:
+    """No more packets are counted as lost than samples are missing, and a leap of hours counts as one."""
+    assembly = StrapAssembly(ReorderLimits(wait_s=1.0))
+    absurd = msgspec.structs.replace(packet(2), sequence=2**53 - 1)
+    assembly.push(packet(0), 0.0)
+    assembly.push(absurd, 0.1)
+    assert len(assembly.tick(1.1)) == 1
+    assert assembly.counters.lost == PACKET
+    assembly.push(packet(10**9), 1.2)
+    assembly.tick(2.2)
+    assert assembly.counters.lost == PACKET + 1
+    assert assembly.counters.lost_samples == PACKET
+
+
+def test_a_damaged_state_changes_nothing() -> None:
+    """An import that fails leaves the assembly as it was."""
+    assembly = StrapAssembly()
+    push_all(assembly, [packet(k) for k in range(3)])
+    state = dict(assembly.export_row())
+    state["assembly"] = msgspec_bytes({"counters": {"received": 7}, "place": {"strap": "x"}, "held": []})
+    with pytest.raises(ValueError, match="damaged"):
+        assembly.import_row(state)
+    assert assembly.counters.received == 3
+    assert joined(assembly.push(packet(3), 1.0)) == list(range(3 * PACKET, 4 * PACKET))
+
+
+def msgspec_bytes(described: object) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Return a described state as the array that holds it."""
+    return np.frombuffer(msgspec.msgpack.encode(described), np.uint8)
