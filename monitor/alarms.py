@@ -102,6 +102,8 @@ class AlarmMachine:
                 return []
             escalated = self._alarm(whose, event, rule, now, transition="escalated", priority="high")
             known.alarm = escalated
+            # Whoever acknowledged the lesser alarm has not seen this one.
+            known.acknowledged_by = ""
             return [escalated]
         known.over = True
         cleared = msgspec.structs.replace(

@@ -80,6 +80,8 @@ def follow(record: AlarmRecord | None, alarm: Alarm) -> AlarmRecord:
     acknowledged_by = record.acknowledged_by if record else ""
     acknowledged_at = record.acknowledged_at if record else None
     cleared_at = record.cleared_at if record else None
+    if alarm.transition == "escalated":
+        acknowledged_by, acknowledged_at = "", None
     if alarm.transition == "acknowledged":
         acknowledged_by, acknowledged_at = alarm.by or "somebody", alarm.at
     else:

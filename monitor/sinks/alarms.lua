@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the team's Stream of alarms
 -- KEYS[2]  Sorted Set of what is known of this athlete, boot and kind; the score is an episode, a member is
---          "<episode>|<transition>|<Stream entry>", or "<episode>|same|<episode>" for one that is another's resend
+--          "<episode>|<transition>|<Stream entry>" ("reacknowledged" after an escalation), or "<episode>|same|<episode>" for one that is another's resend
 -- ARGV     1 transition, 2 episode, 3 samples within which two onsets are one episode, 4 identity, 5 alarm,
 --          6 entries the Stream keeps, 7 members the Sorted Set keeps, 8 seconds until it is forgotten
 --
@@ -27,9 +27,19 @@ local function remember(what, entry)
   redis.call('EXPIRE', seen, ARGV[8])
 end
 
+-- An alarm that has escalated since is acknowledged anew.
+local what_now = transition
+if transition == 'acknowledged' then
+  for _, known in ipairs(at(episode, episode)) do
+    if known.what == 'escalated' then
+      what_now = 'reacknowledged'
+    end
+  end
+end
+
 local raised = nil
 for _, known in ipairs(at(episode, episode)) do
-  if known.what == transition then
+  if known.what == what_now then
     return { 'known', episode, known.entry }
   elseif known.what == 'raised' then
     raised = episode
@@ -61,5 +71,5 @@ end
 local entry = redis.call(
   'XADD', stream, 'MAXLEN', '~', ARGV[6], '*', 'identity', ARGV[4], 'transition', transition, 'alarm', ARGV[5]
 )
-remember(transition, entry)
+remember(what_now, entry)
 return { 'added', episode, entry }

@@ -88,6 +88,17 @@ def test_a_long_fast_run_escalates_once() -> None:
     assert machine.event(WHOSE, event("ventricular_run", "update", beats=9, rate_bpm=80.0), 11.0) == []
 
 
+def test_escalation_asks_for_attention_again() -> None:
+    """Somebody who acknowledged three beats in a row has not seen the sixth."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_run", beats=3), 10.0)
+    machine.acknowledge("t", "a", "t.a.1.ventricular_run.3600", "x", 10.2)
+    machine.event(WHOSE, event("ventricular_run", "update", beats=6), 11.0)
+    (active,) = machine.active("t", "a")
+    assert (active.priority, active.acknowledged_by) == ("high", "")
+    assert len(machine.acknowledge("t", "a", "t.a.1.ventricular_run.3600", "y", 12.0)) == 1
+
+
 def test_a_slow_run_does_not_escalate() -> None:
     """Six ventricular beats at 80 bpm are no tachycardia."""
     machine = AlarmMachine()

@@ -465,6 +465,18 @@ async def test_acknowledging_adds_once_and_reaches_the_monitor(
         await asyncio.gather(listening, return_exceptions=True)
 
 
+async def test_an_alarm_that_has_escalated_is_acknowledged_anew(client: Any) -> None:
+    """An acknowledgement of the lesser alarm does not stand for the escalated one; the second one does, once."""
+    script = AlarmScript(client)
+    await script.add(_alarm())
+    assert (await acknowledge(client, _alarm().identity, "first")).added
+    await script.add(_alarm("escalated"))
+    assert (await acknowledge(client, _alarm().identity, "second")).added
+    assert not (await acknowledge(client, _alarm().identity, "third")).added
+    told = [(alarm.transition, alarm.by) for alarm in await _alarms_in(client)]
+    assert told == [("raised", ""), ("acknowledged", "first"), ("escalated", ""), ("acknowledged", "second")]
+
+
 async def test_an_episode_known_under_another_sample_can_be_acknowledged(client: Any) -> None:
     """Acknowledging the resend's identity acknowledges the one alarm there is."""
     script = AlarmScript(client)
