@@ -6,6 +6,10 @@ for ever. What a task was told is still counted, so it can be seen afterwards.
 """
 
 import asyncio
+import contextlib
+from typing import Any, Final
+
+_AGAIN_S: Final = 0.1
 
 
 def times_cancelled() -> int:
@@ -29,3 +33,16 @@ def end_if_cancelled(since: int = 0) -> None:
     """
     if times_cancelled() > since:
         raise asyncio.CancelledError
+
+
+async def end(task: "asyncio.Task[Any]") -> None:
+    """Cancel `task` until it has ended; what it raised is dropped.
+
+    Once is not enough where a library may swallow it.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_AGAIN_S)
+    if not task.cancelled():
+        with contextlib.suppress(Exception):
+            task.result()

@@ -16,6 +16,7 @@ import aiomqtt
 import msgspec
 
 from monitor.backoff import Backoff
+from monitor.cancellation import end
 from monitor.sources.address import MqttAddress
 from monitor.wire import TruthMessage, encode, topic
 from simulators.lateness import Lateness
@@ -200,9 +201,7 @@ class StrapLink:
                 for task in done:
                     task.result()
             finally:
-                for task in (watch, publish):
-                    task.cancel()
-                await asyncio.gather(watch, publish, return_exceptions=True)
+                await asyncio.gather(end(watch), end(publish))
         except asyncio.CancelledError:
             await self._say_goodbye(client, status)
             raise

@@ -157,8 +157,8 @@ async def _follow(
     console: "Console | None",
 ) -> None:
     """Tell every transition as it comes: on `console`, or as JSON if there is none."""
+    from monitor.cancellation import end
     from monitor.dashboard.alarm_list import Listed, as_json, told
-    from monitor.dashboard.ending import end
     from monitor.sinks import follow_alarms
 
     known = {(record.identity, a.transition) for record in ledger.records() for a in record.transitions}

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from textual.app import App, ScreenStackError
 from textual.binding import Binding, BindingType
 
+from monitor.cancellation import end
 from monitor.contract import Priority
 from monitor.dashboard.bars import Heading
-from monitor.dashboard.ending import end
 from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen

@@ -11,7 +11,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from monitor.backoff import Backoff
-from monitor.dashboard.ending import end
+from monitor.cancellation import end
 from monitor.dashboard.ledger import Ledger, active_alarms
 from monitor.dashboard.snapshot import AthleteView, Closeup, Key, MonitorView, Snapshot
 from monitor.dashboard.trace import Trace

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-import aiomqtt
-
+from monitor.cancellation import end
 from monitor.demo.cast import EXCERPT, SYNTHETIC, Part
 from monitor.demo.observer import Observer, all_labels
 from monitor.demo.summary import quantiles, summary
@@ -114,9 +113,7 @@ class Demo:
                     observer, self._options.parts, _strap_summary(printed, straps), seconds=seconds
                 )
             finally:
-                truth.cancel()
-                with contextlib.suppress(asyncio.CancelledError, aiomqtt.MqttError):
-                    await truth
+                await end(truth)
                 await client.aclose()
 
     async def _wait_until_ready(self, observer: Observer, monitor: "_Child") -> None:
@@ -154,9 +151,7 @@ class Demo:
             for task in done:
                 task.result()
         finally:
-            for task in waiting:
-                task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            await asyncio.gather(*(end(task) for task in waiting))
 
     async def _tell(self, observer: Observer) -> None:
         begun = time.monotonic()
