@@ -17,20 +17,16 @@ def main() -> None:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGINT, _leave)
     # Imported only now: until here Ctrl-C would end in a traceback.
-    from monitor.cli.application import app
+    from monitor.cli.application import run
     from monitor.errors import StrapwatchError
 
     try:
-        app()
+        sys.exit(run(sys.argv[1:]))
     except StrapwatchError as error:
         print(f"strapwatch: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has left (`strapwatch alerts | head`): nothing is wrong.
-        sys.stderr.close()
-        sys.exit(0)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:

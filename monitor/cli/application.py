@@ -1,8 +1,12 @@
 """The commands, joined to one application."""
 
-from typing import Annotated
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import typer
+from typer.core import TyperGroup
 
 from monitor import __version__
 from monitor.cli.alerts import register as _register_alerts
@@ -11,12 +15,31 @@ from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.simulate import register as _register_simulate
+from monitor.errors import UsageError
+
+_NAME: Final = "strapwatch"
+# Typer has a copy of click inside or the real one beside it, depending on its version; this is both's base class.
+_ParseError: Final[Any] = typer.BadParameter.__mro__[1]
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            answer = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader of our output has left (`strapwatch alerts | head`): nothing is wrong. What is still buffered
+            # goes nowhere, without a complaint at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+        return answer
+
 
 app = typer.Typer(
-    name="strapwatch",
+    name=_NAME,
+    cls=_Group,
     help="Watch the ECG of a whole team, live. Research software, not a medical device.",
     rich_markup_mode="rich",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -48,3 +71,22 @@ for _register in (
     _register_evaluate,
 ):
     _register(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` ask for and return its exit code.
+
+    Raises
+    ------
+    StrapwatchError
+        What the command raises, and `UsageError` where the arguments are none that it knows.
+    """
+    try:
+        code = app(arguments or ["--help"], standalone_mode=False, prog_name=_NAME)
+    except _ParseError as error:
+        context: Any = getattr(error, "ctx", None)
+        command = _NAME if context is None else context.command_path
+        message = " ".join(error.format_message().split()).rstrip(".")
+        raise UsageError(f"{message}; see {command} --help") from error
+    # A command that ends by itself returns nothing, one that leaves with `typer.Exit` its code.
+    return int(code or 0)
