@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from monitor.cancellation import end
 from monitor.contract import Alarm
 from monitor.dashboard.app import DashboardApp
-from monitor.dashboard.ending import end
 from monitor.dashboard.screens import DetailScreen, DrawnScreen, GridScreen, HelpScreen
 from monitor.embedded import GuardedServer
 from monitor.errors import SettingsError
