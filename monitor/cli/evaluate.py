@@ -104,7 +104,8 @@ def evaluate(
             out = Console()
             print_tables(run.scores, summary, console=out if out.is_terminal else Console(width=_PLAIN_WIDTH))
     if run.refused:
-        _say(errors, f"{len(run.refused)} of {len(stems)} records refused")
+        if len(stems) > 1:
+            _say(errors, f"{len(run.refused)} of {len(stems)} records refused")
         raise typer.Exit(1)
 
 

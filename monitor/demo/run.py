@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from monitor.cancellation import end
@@ -79,14 +78,16 @@ class Demo:
             If one of the parts does not start, or ends before it should.
         """
         with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="strapwatch-demo-")))
-            started = stack.enter_context(_Together())
+            servers = stack.enter_context(_Together())
+            # These say farewell to the servers, so they end before them.
+            commands = stack.enter_context(_Together())
             broker, server = EmbeddedBroker(), EmbeddedServer()
             for each in (broker, server):
-                started.end_with(each.stop)
+                # Nothing in them outlives the demo, and the broker takes a second to end in order.
+                servers.end_with(each.kill)
                 await asyncio.to_thread(each.start)
-            monitor = _Child(stack, folder, "monitor", _monitor_arguments(broker.url, server.url, folder))
-            started.end_with(monitor.end)
+            monitor = _Child(stack, "monitor", _monitor_arguments(broker.url, server.url))
+            commands.end_with(monitor.end)
             client = open_redis(server.url)
             observer = Observer(
                 client,
@@ -98,8 +99,8 @@ class Demo:
             truth = asyncio.create_task(observer.hear_truth())
             try:
                 await self._wait_until_ready(observer, monitor)
-                straps = _Child(stack, folder, "simulate", self._strap_arguments(broker.url))
-                started.end_with(straps.end)
+                straps = _Child(stack, "simulate", self._strap_arguments(broker.url))
+                commands.end_with(straps.end)
                 self._say(f"straps: {_introduce(self._options.parts)}")
                 begun = time.monotonic()
                 await self._watch(observer, monitor, straps, show, server.url)
@@ -207,10 +208,11 @@ class _Together:
 class _Child:
     """One of our own commands, running beside us."""
 
-    def __init__(self, stack: contextlib.ExitStack, folder: Path, name: str, arguments: list[str]) -> None:
+    def __init__(self, stack: contextlib.ExitStack, name: str, arguments: list[str]) -> None:
         self.name = name
-        self._out: IO[bytes] = stack.enter_context((folder / f"{name}.out").open("w+b"))
-        self._log: IO[bytes] = stack.enter_context((folder / f"{name}.log").open("w+b"))
+        # Without a name in any folder, so that nothing is left however we end.
+        self._out: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        self._log: IO[bytes] = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         self._process = spawn(arguments, stdout=self._out, stderr=self._log)
 
     @property
@@ -247,13 +249,14 @@ class _Child:
         return self._out.read()
 
 
-def _monitor_arguments(broker_url: str, server_url: str, folder: Path) -> list[str]:
+def _monitor_arguments(broker_url: str, server_url: str) -> list[str]:
     return [
         "monitor",
         "--broker", broker_url,
         "--redis", server_url,
         "--id", MONITOR_ID,
-        "--outbox", str(folder / "outbox.sqlite"),
+        # SQLite's name for no file: alarms need not outlive the demo, whose server goes with it.
+        "--outbox", ":memory:",
     ]  # fmt: skip
 
 
