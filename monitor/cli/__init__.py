@@ -3,11 +3,13 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A user's mistake ends in one line, never in a traceback.
 """
 
+import contextlib
+import errno
 import os
 import signal
 import sys
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 _INTERRUPTED: Final = 130
 _SHOW_CURSOR: Final = b"\x1b[?25h"
@@ -16,17 +18,43 @@ _SHOW_CURSOR: Final = b"\x1b[?25h"
 def main() -> None:
     """Run the command line and leave with its exit code."""
     signal.signal(signal.SIGINT, _leave)
+    _open_standard_streams()
     # Imported only now: until here Ctrl-C would end in a traceback.
     from monitor.cli.application import run
     from monitor.errors import StrapwatchError
 
     try:
-        sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
     except StrapwatchError as error:
         print(f"strapwatch: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        code = _INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"strapwatch: {error}", file=sys.stderr)
+        code = 1
+    _end(code)
+
+
+def _open_standard_streams() -> None:
+    """Put what reads and writes nothing in the place of standard streams that are closed (`strapwatch … >&-`).
+
+    Otherwise the next socket or file that is opened would take their numbers.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8"))
+
+
+def _end(code: int) -> NoReturn:
+    """End with `code`, without the most of a second in which Python would take torch and numba apart."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
