@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 _INTERRUPTED: Final = 130
+_STDERR: Final = 2
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
@@ -62,6 +63,6 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
 
     A KeyboardInterrupt would not do: raised inside an import or a compiler it gets lost or ends in a traceback.
     """
-    if sys.stderr.isatty():
-        os.write(sys.stderr.fileno(), _SHOW_CURSOR)
+    if os.isatty(_STDERR):
+        os.write(_STDERR, _SHOW_CURSOR)
     os._exit(_INTERRUPTED)

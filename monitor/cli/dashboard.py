@@ -1,5 +1,6 @@
 """``strapwatch dashboard``: all athletes, live, in this terminal."""
 
+import signal
 import sys
 from typing import Annotated, Final
 
@@ -47,7 +48,9 @@ def dashboard(
         )
     from monitor.dashboard.app import DashboardApp
 
+    # The terminal has to be put back as it was.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     app = DashboardApp(redis, team, by=by, own_signals=True)
     app.run()
-    if app.return_code:
-        raise typer.Exit(app.return_code)
+    # Textual ends as if nothing had been when it is interrupted, but then there is no code.
+    raise typer.Exit(130 if app.return_code is None else app.return_code)
