@@ -61,6 +61,8 @@ class Piece:
         The electrodes had no contact.
     due_at : float
         Unix time, in seconds, at which the strap's schedule had the packet ready.
+    due_sample : int
+        First sample after that packet: the one that would be taken at `due_at`.
     rate_hz : float
         Sampling rate.
     begins : bool
@@ -73,6 +75,7 @@ class Piece:
     millivolts: FloatArray
     lead_off: bool
     due_at: float
+    due_sample: int
     rate_hz: float
     begins: bool = False
 
@@ -321,6 +324,7 @@ class StrapAssembly:
             millivolts=millivolts,
             lead_off=packet.lead_off,
             due_at=packet.sent_at,
+            due_sample=packet.end_sample,
             rate_hz=packet.rate_hz,
             begins=begins,
         )

@@ -1,16 +1,31 @@
 """What the watch remembers of one athlete, beside the rows of the stages."""
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
 
 from monitor.alarms import Whose
 from monitor.assembly import Piece, StrapAssembly
-from monitor.contract import LABELS
+from monitor.contract import LABELS, RowState
 from monitor.line import Line
 
+VERSION: Final = 2
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
+_PLAIN: Final = (
+    "boot",
+    "online",
+    "ended",
+    "source",
+    "last_packet_at",
+    "expected_since",
+    "told_off_at",
+    "silent_since",
+    "refused",
+)
 
 
 @dataclass(slots=True)
@@ -29,8 +44,13 @@ class Athlete:
         The boot that runs in the row.
     pieces : deque of Piece
         What comes next, in order.
-    schedule : deque of (int, float)
-        First sample after each of the last packets, and when that packet was due.
+    schedule : deque of (int, float, int)
+        First sample after each of the last pieces, when its packet was due, and the first sample after that packet.
+    last_packet_at, expected_since : float
+        When a packet last arrived, and when a strap that had been switched off last said that it is on
+        again, Unix seconds.
+    told_off_at : float
+        When the strap or its last will last said that it is off, Unix seconds.
     """
 
     team: str
@@ -40,11 +60,13 @@ class Athlete:
     row: int = -1
     boot: int = -1
     pieces: deque[Piece] = field(default_factory=deque)
-    schedule: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_SCHEDULE_KEPT))
+    schedule: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_SCHEDULE_KEPT))
     online: bool = True
     ended: bool = False
     source: str = ""
     last_packet_at: float = 0.0
+    expected_since: float = 0.0
+    told_off_at: float = 0.0
     silent_since: int | None = None
     refused: int = 0
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LABELS))
@@ -59,20 +81,28 @@ class Athlete:
 
     def scheduled(self, piece: Piece) -> None:
         """Remember when a piece was due."""
-        self.schedule.append((piece.end_sample, piece.due_at))
+        self.schedule.append((piece.end_sample, piece.due_at, piece.due_sample))
 
     def due_at(self, sample: int) -> float:
         """Return when the packet with `sample` was due by the strap's schedule, Unix seconds."""
         due = 0.0
-        for end_sample, at in reversed(self.schedule):
+        for end_sample, at, _ in reversed(self.schedule):
             if end_sample <= sample:
                 break
             due = at
         return due
 
+    def backlogged(self, *, most_pieces: int, most_s: float) -> bool:
+        """Whether more waits than the watch will ever need to catch up on."""
+        if len(self.pieces) < 2:
+            return False
+        if len(self.pieces) >= most_pieces:
+            return True
+        return sum((piece.end_sample - piece.first_sample) / piece.rate_hz for piece in self.pieces) > most_s
+
     def whose(self) -> Whose:
         """Return whose events these are."""
-        known_sample, known_at = self.schedule[-1] if self.schedule else (0, 0.0)
+        _, known_at, known_sample = self.schedule[-1] if self.schedule else (0, 0.0, 0)
         return Whose(
             team=self.team,
             athlete=self.name,
@@ -81,3 +111,51 @@ class Athlete:
             known_at=known_at,
             known_sample=known_sample,
         )
+
+    def export_row(self) -> RowState:
+        """Return what is remembered beside the stages' rows, as plain arrays.
+
+        Raises
+        ------
+        ValueError
+            If the athlete has no row.
+        """
+        if self.line is None:
+            raise ValueError(f"athlete {self.name!r} of team {self.team!r} has no row to export")
+        described: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        described["pieces"] = [
+            {**asdict(piece), "millivolts": piece.millivolts.tobytes()} for piece in self.pieces
+        ]
+        described["schedule"] = list(self.schedule)
+        described["recent"] = list(self.recent)
+        described["counts"] = self.counts
+        return {
+            "version": np.array(VERSION),
+            "rate_hz": np.array(self.line.rate_hz),
+            "athlete": np.frombuffer(msgspec.msgpack.encode(described), np.uint8).copy(),
+        }
+
+    def import_row(self, state: RowState) -> None:
+        """Take over what `export_row` gave; `line` and `row` stay as they are.
+
+        Raises
+        ------
+        ValueError
+            If it has another version or is damaged.
+        """
+        if int(state.get("version", np.array(-1))) != VERSION:
+            raise ValueError(f"athlete state has another version than {VERSION}")
+        try:
+            described = msgspec.msgpack.decode(state["athlete"].tobytes())
+            self.pieces = deque(
+                Piece(**{**piece, "millivolts": np.frombuffer(piece["millivolts"], np.float32)})
+                for piece in described["pieces"]
+            )
+            self.schedule.clear()
+            self.schedule.extend((int(end), float(at), int(due)) for end, at, due in described["schedule"])
+            self.recent.extend(described["recent"])
+            self.counts.update(described["counts"])
+            for name in _PLAIN:
+                setattr(self, name, described[name])
+        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+            raise ValueError(f"athlete state is damaged: {error}") from error

@@ -35,7 +35,7 @@ class PacketError(StrapwatchError):
     ----------
     reason : str
         Short name of the cause, used as the key of the counter: ``"malformed"``, ``"oversized"``,
-        ``"misrouted"``, ``"version"``, ``"range"``.
+        ``"misrouted"``, ``"version"``, ``"range"``, ``"backlog"``.
     """
 
     def __init__(self, reason: str, text: str) -> None:

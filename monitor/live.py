@@ -133,8 +133,9 @@ class LiveMonitor:
     async def _tick(self) -> None:
         idle_since = time.monotonic()
         while True:
-            await asyncio.sleep(self._tick_s)
-            if await self._once(even_if_idle=time.monotonic() - idle_since >= IDLE_TICK_S):
+            await asyncio.sleep(0.0 if self._watch.behind else self._tick_s)
+            idle = time.monotonic() - idle_since >= IDLE_TICK_S
+            if await self._once(even_if_idle=idle or self._watch.behind):
                 idle_since = time.monotonic()
 
     async def _once(self, *, even_if_idle: bool = True) -> bool:

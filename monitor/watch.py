@@ -39,6 +39,10 @@ from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
 MAX_ATHLETES: Final = 5000
 MAX_RATES: Final = 16
 """Banks there can be: more sampling rates than this are no straps but somebody probing."""
+MAX_ROUNDS: Final = 8
+"""Stretches of at most a second by which a tick moves an athlete on: nobody's backlog stops the rest."""
+MAX_BACKLOG_S: Final = 400.0
+MAX_BACKLOG_PIECES: Final = 1024
 SILENT_AFTER_S: Final = 5.0
 FORGET_AFTER_S: Final = 600.0
 STATE_EVERY_S: Final = 0.5
@@ -61,12 +65,17 @@ class WatchCounters:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """A group of rows that moved on together."""
+    """A group of rows that moved on together.
+
+    One row that went over a gap has `before`: index and samples of what the history held until then. Its rhythm has
+    been read already.
+    """
 
     line: Line
     rows: IntArray
     output: LineOutput
     first_sample: IntArray
+    before: tuple[int, FloatArray] | None = None
 
 
 class Watch:
@@ -104,6 +113,8 @@ class Watch:
         self._owners: dict[tuple[float, int], Athlete] = {}
         self._athletes: dict[Key, Athlete] = {}
         self._sources: dict[Key, str] = {}
+        self._lost_by_the_forgotten = 0
+        self._behind = False
         self._machine = AlarmMachine(
             model=classifier.name if classifier is not None else "", settings_hash=settings_hash
         )
@@ -114,9 +125,15 @@ class Watch:
         """How many athletes are watched."""
         return len(self._athletes)
 
+    @property
+    def behind(self) -> bool:
+        """Whether the last tick left something for the next, which should come at once."""
+        return self._behind
+
     def lost_packets(self) -> int:
-        """Return how many packets never came, over all athletes."""
-        return sum(athlete.assembly.counters.lost for athlete in self._athletes.values())
+        """Return how many packets never came, over all athletes there have been."""
+        lost = sum(athlete.assembly.counters.lost for athlete in self._athletes.values())
+        return self._lost_by_the_forgotten + lost
 
     def receive(self, topic: Topic, payload: bytes, now: float) -> None:
         """Take what arrived on a topic; what cannot be used is counted and dropped.
@@ -166,9 +183,12 @@ class Watch:
                 athlete.pieces.extend(athlete.assembly.tick(now))
             if athlete.pieces:
                 waiting.append(athlete)
-        while waiting:
+        for _ in range(MAX_ROUNDS):
+            if not waiting:
+                break
             self._round(waiting, now, looked_at, output)
             waiting = [athlete for athlete in waiting if athlete.pieces]
+        self._behind = bool(waiting)
         for athlete in list(self._athletes.values()):
             self._mind_silence(athlete, now, output)
         self._machine.tick(now)
@@ -192,13 +212,8 @@ class Watch:
         athlete = self._athletes[team, name]
         if athlete.line is None:
             raise KeyError((team, name))
-        rate = {
-            "version": np.array(1),
-            "rate_hz": np.array(athlete.line.rate_hz),
-            "boot": np.array(athlete.boot),
-        }
         return {
-            "watch": rate,
+            "watch": athlete.export_row(),
             "assembly": athlete.assembly.export_row(),
             "alarms": self._machine.export_athlete(team, name),
             **athlete.line.export_row(athlete.row),
@@ -210,18 +225,31 @@ class Watch:
         Raises
         ------
         ValueError
-            If a stage is missing or has another version.
+            If the athlete is watched here already, there is no room, or a stage is missing, damaged or has another
+            version; nothing is changed then.
         """
+        if (team, name) in self._athletes:
+            raise ValueError(f"athlete {name!r} of team {team!r} is watched here already")
+        if len(self._athletes) >= MAX_ATHLETES:
+            raise ValueError(f"more than {MAX_ATHLETES} athletes")
+        missing = {"watch", "assembly", "alarms"} - set(state)
+        if missing:
+            raise ValueError(f"state lacks {sorted(missing)}")
         stages = dict(state)
-        rate = stages.pop("watch")
-        athlete = self._athlete(team, name, now)
-        assembly_state = stages.pop("assembly")
-        alarm_state = stages.pop("alarms")
-        self._claim(athlete, float(rate["rate_hz"]), int(rate["boot"]), 0)
-        assert athlete.line is not None  # noqa: S101 - _claim has just given one
-        athlete.line.import_row(athlete.row, stages)
-        athlete.assembly.import_row(assembly_state)
-        self._machine.import_athlete(team, name, alarm_state)
+        own, assembly, alarms = (stages.pop(part) for part in ("watch", "assembly", "alarms"))
+        athlete = Athlete(team, name, StrapAssembly(self._reorder), last_packet_at=now)
+        athlete.assembly.import_row(assembly)
+        self._claim(athlete, float(own.get("rate_hz", np.array(np.nan))), athlete.assembly.boot, 0)
+        if athlete.line is None:
+            raise ValueError(f"more than {MAX_RATES} different sampling rates")
+        try:
+            athlete.import_row(own)
+            athlete.line.import_row(athlete.row, stages)
+            self._machine.import_athlete(team, name, alarms)
+        except ValueError:
+            self._release(athlete)
+            raise
+        self._athletes[team, name] = athlete
 
     def _samples(self, topic: Topic, packet: SamplePacket, now: float) -> None:
         athlete = self._athletes.get((topic.team, topic.athlete))
@@ -229,9 +257,19 @@ class Watch:
             if packet.rate_hz not in self._lines and len(self._lines) >= MAX_RATES:
                 raise PacketError("range", f"more than {MAX_RATES} different sampling rates")
             athlete = self._athlete(topic.team, topic.athlete, now)
+        if athlete.backlogged(most_pieces=MAX_BACKLOG_PIECES, most_s=MAX_BACKLOG_S):
+            raise PacketError("backlog", f"more than {MAX_BACKLOG_S:g} s wait to be looked at")
         self.counters.packets += 1
         athlete.last_packet_at = now
-        athlete.pieces.extend(athlete.assembly.push(packet, now))
+        pieces = athlete.assembly.push(packet, now)
+        athlete.pieces.extend(pieces)
+        # A farewell may overtake the last packets; after a last will every packet shows that the strap is there.
+        if (
+            pieces
+            and not athlete.online
+            and not (athlete.ended and now - athlete.told_off_at < SILENT_AFTER_S)
+        ):
+            athlete.online, athlete.ended = True, False
 
     def _athlete(self, team: str, name: str, now: float) -> Athlete:
         if len(self._athletes) >= MAX_ATHLETES:
@@ -249,12 +287,18 @@ class Watch:
         athlete = self._athletes.get(key)
         if athlete is None:
             return
+        strap, boot = athlete.assembly.strap, athlete.assembly.boot
+        if not status.online and (status.strap != strap or status.boot < boot):
+            # The last will of a connection that another one has replaced.
+            return
         athlete.source = status.source or ""
+        if status.online and athlete.ended:
+            athlete.expected_since = now
+        if not status.online:
+            athlete.told_off_at = now
         athlete.online = status.online
         athlete.ended = status.ended and not status.online
         athlete.changed = True
-        if status.online:
-            athlete.last_packet_at = max(athlete.last_packet_at, now)
 
     def _round(self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: SinkBatch) -> None:
         """Move each waiting athlete on by one stretch."""
@@ -268,7 +312,7 @@ class Watch:
             if line is None:
                 continue
             if piece.lead_off or piece.first_sample > athlete.end_sample:
-                moved.append(self._skip(athlete, line, piece))
+                moved.append(self._skip(athlete, line, piece, now, output))
             if not piece.lead_off:
                 pieces = _contiguous(athlete, int(MAX_BLOCK_S * line.rate_hz))
                 length = sum(len(part.millivolts) for part in pieces)
@@ -283,19 +327,33 @@ class Watch:
             self.counters.samples += length * len(members)
         self._name_beats(moved, now, watched, output)
 
-    def _skip(self, athlete: Athlete, line: Line, piece: Piece) -> _Moved:
+    def _skip(
+        self, athlete: Athlete, line: Line, piece: Piece, now: float, output_batch: SinkBatch
+    ) -> _Moved:
         """Move one athlete past a stretch in which nothing could be seen."""
         row, first = np.array([athlete.row]), np.array([piece.first_sample])
+        before = self._before_gap(athlete, line, now, output_batch)
         output = line.restart(row, first) if piece.first_sample > athlete.end_sample else None
         if piece.lead_off:
-            athlete.pieces.popleft()
-            athlete.scheduled(piece)
-            off = line.restart(row, np.array([piece.end_sample]), lead_off=True)
+            end_sample = piece.first_sample
+            while athlete.pieces and _goes_on_off(athlete.pieces[0], end_sample):
+                end_sample = athlete.pieces[0].end_sample
+                athlete.scheduled(athlete.pieces.popleft())
+            off = line.restart(row, np.array([end_sample]), lead_off=True)
             if output is not None:
                 off = LineOutput(output.peaks, output.beats, output.events + off.events, off.filtered)
             output = off
         assert output is not None  # noqa: S101 - the caller saw a gap or a lead that is off
-        return _Moved(line, row, output, first)
+        return _Moved(line, row, output, first, before)
+
+    def _before_gap(
+        self, athlete: Athlete, line: Line, now: float, output: SinkBatch
+    ) -> tuple[int, FloatArray]:
+        """Tell what has to be told before the signal breaks off, and return what is known of it."""
+        end = athlete.end_sample
+        for alarm in self._machine.advance(athlete.whose(), end, now, signal_ends=True):
+            output.alarms.append(self._with_strip(athlete, alarm))
+        return line.history.stretch(athlete.row, 0, end)
 
     def _name_beats(
         self, moved: list[_Moved], now: float, watched: frozenset[Key], output: SinkBatch
@@ -306,11 +364,16 @@ class Watch:
         for group in moved:
             named = beats.take(slice(begin, begin + len(group.output.beats)))
             begin += len(named)
-            ends = group.line.history.end[group.rows]
-            events = group.output.events + group.line.conclude(group.rows, ends, group.output.peaks, named)
+            events = group.output.events
+            if group.before is None:
+                ends = group.line.history.end[group.rows]
+                events = events + group.line.conclude(group.rows, ends, group.output.peaks, named)
+                # Stable, so that signal comes before rhythm where both are known at once.
+                events.sort(key=lambda event: event.known_sample)
             self._tell_beats(group, named, output)
             for event in events:
-                self._tell_event(self._owners[group.line.rate_hz, event.row], event, now, output)
+                owner = self._owners[group.line.rate_hz, event.row]
+                self._tell_event(owner, event, now, output, before=group.before)
             for position, row in enumerate(group.rows.tolist()):
                 athlete = self._owners[group.line.rate_hz, row]
                 for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
@@ -344,20 +407,34 @@ class Watch:
                 )
             )
 
-    def _tell_event(self, athlete: Athlete, event: RhythmEvent, now: float, output: SinkBatch) -> None:
-        for alarm in self._machine.event(athlete.whose(), event, now):
-            output.alarms.append(self._with_strip(athlete, alarm))
+    def _tell_event(
+        self,
+        athlete: Athlete,
+        event: RhythmEvent,
+        now: float,
+        output: SinkBatch,
+        *,
+        before: tuple[int, FloatArray] | None = None,
+        for_good: bool = False,
+    ) -> None:
+        for alarm in self._machine.event(athlete.whose(), event, now, for_good=for_good):
+            output.alarms.append(self._with_strip(athlete, alarm, before))
             athlete.changed = True
 
-    def _with_strip(self, athlete: Athlete, alarm: Alarm) -> Alarm:
+    def _with_strip(
+        self, athlete: Athlete, alarm: Alarm, before: tuple[int, FloatArray] | None = None
+    ) -> Alarm:
         line = athlete.line
         if alarm.technical or line is None or alarm.boot != athlete.boot or alarm.transition == "cleared":
             return alarm
-        first, samples = line.history.stretch(
-            athlete.row,
-            alarm.episode - int(STRIP_BEFORE_S * line.rate_hz),
-            alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz),
-        )
+        begin = alarm.episode - int(STRIP_BEFORE_S * line.rate_hz)
+        end = alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz)
+        if before is None:
+            first, samples = line.history.stretch(athlete.row, begin, end)
+        else:
+            first, samples = before
+            samples = samples[max(begin - first, 0) : max(end - first, 0)]
+            first = max(first, begin)
         evidence = line.rhythm.recent_beats(athlete.row)
         strip = Strip(
             first_sample=first,
@@ -370,8 +447,11 @@ class Watch:
     def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: SinkBatch) -> None:
         """Begin a row for a strap that is new, or has started again."""
         if athlete.line is not None:
+            before = self._before_gap(athlete, athlete.line, now, output)
             ended = athlete.line.finish(np.array([athlete.row]))
-            moved = _Moved(athlete.line, np.array([athlete.row]), ended, np.array([athlete.end_sample]))
+            moved = _Moved(
+                athlete.line, np.array([athlete.row]), ended, np.array([athlete.end_sample]), before
+            )
             self._name_beats([moved], now, frozenset(), output)
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
         athlete.pieces[0] = replace(piece, begins=False)
@@ -379,6 +459,7 @@ class Watch:
 
     def _claim(self, athlete: Athlete, rate_hz: float, boot: int, first_sample: int) -> None:
         self._release(athlete)
+        athlete.silent_since = None
         line = self._lines.get(rate_hz)
         if line is None:
             if len(self._lines) >= MAX_RATES:
@@ -392,7 +473,6 @@ class Watch:
         athlete.row = line.claim(first_sample, self._limits_of(athlete.team, athlete.name))
         athlete.boot = boot
         athlete.schedule.clear()
-        athlete.silent_since = None
         self._owners[rate_hz, athlete.row] = athlete
 
     def _release(self, athlete: Athlete) -> None:
@@ -402,20 +482,21 @@ class Watch:
             athlete.line = None
 
     def _mind_silence(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
-        silent_for = now - athlete.last_packet_at
+        # Packets that are refused are no sign of life: what counts is that samples come.
+        silent_for = now - max(athlete.assembly.progress_at, athlete.expected_since)
         silent = (silent_for >= SILENT_AFTER_S or not athlete.online) and not athlete.ended
         end = athlete.end_sample
         if silent and athlete.silent_since is None and athlete.line is not None:
             athlete.silent_since = end
             self._tell_event(athlete, _silence(athlete.row, end, "onset", silent_for), now, output)
         elif not silent and athlete.silent_since is not None:
-            self._tell_event(
-                athlete, _silence(athlete.row, athlete.silent_since, "end", silent_for), now, output
-            )
+            heard = _silence(athlete.row, athlete.silent_since, "end", silent_for)
+            self._tell_event(athlete, heard, now, output, for_good=athlete.ended)
             athlete.silent_since = None
         if silent_for >= FORGET_AFTER_S:
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
             self._release(athlete)
+            self._lost_by_the_forgotten += athlete.assembly.counters.lost
             del self._athletes[athlete.team, athlete.name]
 
     def _state(self, athlete: Athlete, now: float) -> AthleteState:
@@ -471,6 +552,10 @@ def _contiguous(athlete: Athlete, most: int) -> list[Piece]:
         athlete.scheduled(piece)
         room -= len(piece.millivolts)
     return taken
+
+
+def _goes_on_off(piece: Piece, end_sample: int) -> bool:
+    return piece.lead_off and not piece.begins and piece.first_sample == end_sample
 
 
 def _microvolts(samples: FloatArray) -> bytes:

@@ -1,8 +1,9 @@
 """The life of an alarm, as a pure machine."""
 
+import numpy as np
 import pytest
 
-from monitor.alarms import COMPLETE_AFTER_S, DISPLAY_S, MAX_LATCHED, AlarmMachine, Whose
+from monitor.alarms import COMPLETE_AFTER_S, DISPLAY_S, MAX_LATCHED, SAME_EPISODE_S, AlarmMachine, Whose
 from monitor.catalogue import CATALOGUE
 from monitor.contract import AAMI_CLASSES, EpisodeTransition, RhythmEvent, RhythmKind, TechnicalKind
 
@@ -16,11 +17,13 @@ def event(
     transition: EpisodeTransition = "onset",
     *,
     onset: int = 3600,
-    known: int = 4000,
+    known: int | None = None,
     beats: int = 0,
     rate_bpm: float = 150.0,
 ) -> RhythmEvent:
-    """Return an event with `beats` ventricular beats as its evidence."""
+    """Return an event with `beats` ventricular beats as its evidence; an end is known three seconds after its onset."""
+    if known is None:
+        known = onset + (1080 if transition == "end" else 400)
     return RhythmEvent(
         row=0,
         kind=kind,
@@ -161,3 +164,81 @@ def test_an_exported_athlete_goes_on_as_if_it_had_never_moved() -> None:
     assert there.event(WHOSE, event("asystole", "end"), 21.0) == here.event(
         WHOSE, event("asystole", "end"), 21.0
     )
+
+
+def test_two_onsets_within_two_seconds_are_one_alarm() -> None:
+    """A contact that comes and goes is one episode, as the Stream has it: the last one cannot be swallowed."""
+    machine = AlarmMachine()
+    reach = round(SAME_EPISODE_S * RATE_HZ)
+    told = []
+    for onset in range(3600, 3600 + reach + 1, 180):
+        told += machine.event(WHOSE, event("lead_off", onset=onset, known=onset), 10.0)
+        told += machine.advance(WHOSE, onset + 90, 10.0)
+        if onset < 3600 + reach:
+            told += machine.event(WHOSE, event("lead_off", "end", onset=onset, known=onset + 90), 10.0)
+    assert [alarm.transition for alarm in told] == ["raised"]
+    assert machine.advance(WHOSE, 100_000, 11.0) == []
+    assert [alarm.cleared for alarm in machine.active("t", "a")] == [False]
+    over = machine.event(WHOSE, event("lead_off", "end", onset=3600 + reach, known=100_000), 12.0)
+    assert [(alarm.identity, alarm.transition) for alarm in over] == [("t.a.1.lead_off.3600", "cleared")]
+
+
+def test_a_short_episode_is_over_once_no_other_can_be_the_same() -> None:
+    """An end within two seconds of the onset is told when the samples have gone on for two seconds."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("lead_off", known=3600), 10.0)
+    assert machine.event(WHOSE, event("lead_off", "end", known=3690), 10.0) == []
+    reach = round(SAME_EPISODE_S * RATE_HZ)
+    assert machine.advance(WHOSE, 3600 + reach, 11.0) == []
+    assert [a.transition for a in machine.advance(WHOSE, 3601 + reach, 12.0)] == ["cleared"]
+    machine.event(WHOSE, event("lead_off", onset=9000, known=9000), 20.0)
+    ended = machine.event(WHOSE, event("lead_off", "end", onset=9000, known=9000), 20.0, for_good=True)
+    assert [a.transition for a in ended] == ["cleared"]
+
+
+def test_the_same_episode_of_another_strap_is_raised_again() -> None:
+    """A strap that replaces one with the same boot number may show the same onset; its alarm is told."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("lead_off", onset=0, known=0), 10.0)
+    machine.end_boot("t", "a", 1, 11.0)
+    raised = machine.event(WHOSE, event("lead_off", onset=0, known=0), 12.0)
+    assert [alarm.transition for alarm in raised] == ["raised"]
+    assert [alarm.cleared for alarm in machine.active("t", "a")] == [False]
+
+
+def test_a_gap_completes_the_strip_with_what_there_is() -> None:
+    """Where the signal ends before the strip is full, the strip is told at once, and only once."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("pause", known=4000), 10.0)
+    told = machine.advance(WHOSE, 4500, 11.0, signal_ends=True)
+    assert [(a.transition, a.known_sample) for a in told] == [("completed", 4499)]
+    assert machine.advance(WHOSE, 100_000, 20.0) == []
+
+
+def test_an_acknowledgement_of_another_monitors_name_is_taken() -> None:
+    """Two monitors may see an onset a little apart; the Stream keeps one name, and both take its acknowledgement."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("asystole"), 10.0)
+    assert machine.acknowledge("t", "a", "t.a.1.asystole.4321", "x", 11.0) == []
+    assert machine.acknowledge("t", "a", "t.a.1.pause.3600", "x", 11.0) == []
+    assert len(machine.acknowledge("t", "a", "t.a.1.asystole.4320", "x", 11.0)) == 1
+
+
+def test_an_escalation_within_one_episode_keeps_its_name() -> None:
+    """A second run within two seconds of the first that grows long escalates the alarm that is there."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_run", beats=3, known=3900), 10.0)
+    machine.event(WHOSE, event("ventricular_run", "end", beats=3, known=4000), 10.0)
+    assert machine.event(WHOSE, event("ventricular_run", onset=4200, beats=3), 10.0) == []
+    told = machine.event(WHOSE, event("ventricular_run", "update", onset=4200, beats=6), 11.0)
+    assert [(a.identity, a.transition) for a in told] == [("t.a.1.ventricular_run.3600", "escalated")]
+
+
+def test_damaged_alarms_are_refused_whole() -> None:
+    """An import that fails leaves the open alarms as they were."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("asystole"), 10.0)
+    state = {**machine.export_athlete("t", "a"), "alarms": np.zeros(3, np.uint8)}
+    with pytest.raises(ValueError, match="damaged"):
+        machine.import_athlete("t", "a", state)
+    assert len(machine.active("t", "a")) == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.assembly import ReorderLimits
-from monitor.contract import AAMI_CLASSES, Beats, Block, FloatArray
+from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
 from monitor.sinks.batch import SinkBatch
-from monitor.watch import FORGET_AFTER_S, MAX_RATES, SILENT_AFTER_S, Watch
+from monitor.watch import FORGET_AFTER_S, MAX_RATES, MAX_ROUNDS, SILENT_AFTER_S, Watch
 from monitor.wire import SamplePacket, StatusMessage, Topic, encode
 from simulators.ledger import Ledger
 from simulators.radio import Radio, RadioSettings
@@ -200,7 +201,7 @@ def test_a_reboot_begins_anew_and_ends_what_was_open(records: list[Record]) -> N
 
 
 def test_silence_is_an_alarm_that_clears_when_packets_come_again(records: list[Record]) -> None:
-    """A strap that falls silent is told after `SILENT_AFTER_S`, or at once by its last will."""
+    """A strap that falls silent is told after `SILENT_AFTER_S`, or at once by its last will; samples end it."""
     watch = Watch(classifier=SlopeClassifier())
     events = arrivals(straps(records)[0])
     watch.receive(*events[0][1:], now=0.0)
@@ -209,10 +210,15 @@ def test_silence_is_an_alarm_that_clears_when_packets_come_again(records: list[R
     raised = watch.tick(SILENT_AFTER_S).alarms
     assert [(a.kind, a.transition) for a in raised] == [("strap_silent", "raised")]
     watch.receive(*events[1][1:], now=6.0)
-    assert [(a.kind, a.transition) for a in watch.tick(6.0).alarms] == [("strap_silent", "cleared")]
+    assert watch.tick(6.0).alarms == []
+    told = []
+    for k in range(2, 12):
+        watch.receive(*events[k][1:], now=6.0 + 0.1 * k)
+        told += watch.tick(6.0 + 0.1 * k).alarms
+    assert [(a.kind, a.transition) for a in told] == [("strap_silent", "cleared")]
     gone = StatusMessage(version=1, strap="s0", online=False, boot=1)
-    watch.receive(Topic("t", "a0", "status"), encode(gone), 6.1)
-    assert [(a.kind, a.transition) for a in watch.tick(6.1).alarms] == [("strap_silent", "raised")]
+    watch.receive(Topic("t", "a0", "status"), encode(gone), 7.6)
+    assert [(a.kind, a.transition) for a in watch.tick(7.6).alarms] == [("strap_silent", "raised")]
 
 
 def test_a_strap_switched_off_in_order_is_no_alarm(records: list[Record]) -> None:
@@ -231,6 +237,229 @@ def test_a_strap_switched_off_in_order_is_no_alarm(records: list[Record]) -> Non
     watch.receive(*events[1][1:], now=7.0)
     assert watch.tick(7.0).alarms == []
     assert [a.kind for a in watch.tick(7.0 + SILENT_AFTER_S).alarms] == ["strap_silent"]
+
+
+def sent(sequence: int, **fields: Any) -> bytes:
+    """Return packet number `sequence` of a strap with a spike every 300 samples; `fields` change it."""
+    length = fields.pop("length", 90)
+    first = fields.pop("first_sample", sequence * length)
+    samples = np.zeros(length, "<i2")
+    samples[-first % 300 :: 300] = fields.pop("height", 1000)
+    packet = SamplePacket(
+        version=1, strap="s", boot=1, sequence=sequence, first_sample=first, rate_hz=360.0,
+        microvolts_per_count=1.0, lead="", lead_off=False, sent_at=1e9 + (first + length) / 360.0,
+        samples=samples.tobytes(),
+    )  # fmt: skip
+    return encode(msgspec.structs.replace(packet, **fields))
+
+
+ME = Topic("t", "a", "samples")
+
+
+def feed(watch: Watch, payloads: Iterable[bytes], begin: float, every_s: float = 0.25) -> SinkBatch:
+    """Send payloads at regular times, ticking after each, and return what that brought."""
+    whole = SinkBatch()
+    for k, payload in enumerate(payloads):
+        now = begin + every_s * k
+        watch.receive(ME, payload, now)
+        batch = watch.tick(now)
+        whole.alarms += batch.alarms
+        whole.beats += batch.beats
+        whole.states = batch.states or whole.states
+    return whole
+
+
+def kinds(alarms: Iterable[Alarm]) -> list[tuple[str, str]]:
+    """Return kind and transition of some alarms."""
+    return [(alarm.kind, alarm.transition) for alarm in alarms]
+
+
+def test_packets_that_cannot_be_used_are_no_sign_of_life() -> None:
+    """A strap that sends one packet for ever, or only statuses, is silent all the same."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(k) for k in range(5)], 0.0)
+    told = feed(watch, [sent(4)] * 40, 1.25)
+    assert kinds(told.alarms) == [("strap_silent", "raised")]
+    watch = Watch(classifier=None)
+    feed(watch, [sent(0)], 0.0)
+    online = encode(StatusMessage(version=1, strap="s", online=True, boot=1))
+    alarms = []
+    for k in range(20):
+        watch.receive(Topic("t", "a", "status"), online, 0.5 * k)
+        alarms += watch.tick(0.5 * k).alarms
+    assert kinds(alarms) == [("strap_silent", "raised")]
+
+
+def test_a_last_will_that_comes_late_silences_nobody() -> None:
+    """The will of an earlier boot or another strap means nothing; after one's own, a packet shows that it is there."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(k, boot=2) for k in range(3)], 0.0)
+    for strap, boot in (("s", 1), ("x", 9)):
+        will = encode(StatusMessage(version=1, strap=strap, online=False, boot=boot))
+        watch.receive(Topic("t", "a", "status"), will, 0.7)
+        assert watch.tick(0.7).alarms == []
+    will = encode(StatusMessage(version=1, strap="s", online=False, boot=2))
+    watch.receive(Topic("t", "a", "status"), will, 0.7)
+    assert kinds(watch.tick(0.7).alarms) == [("strap_silent", "raised")]
+    told = feed(watch, [sent(k, boot=2) for k in range(3, 15)], 0.75)
+    assert kinds(told.alarms) == [("strap_silent", "cleared")]
+    assert told.states[-1].online
+
+
+def test_one_backlog_cannot_stop_the_rest() -> None:
+    """Hours of signal in one moment are worked off in parts, nothing of them lost up to a bound."""
+    watch = Watch(classifier=None)
+    for k in range(20):
+        watch.receive(ME, sent(k, length=32_000, rate_hz=100.0), 0.0)
+    watch.tick(0.0)
+    assert watch.counters.samples == MAX_ROUNDS * 100
+    assert watch.counters.refused["backlog"] > 0
+    for _ in range(2 * 32_000 // (MAX_ROUNDS * 100)):
+        before = watch.counters.samples
+        watch.tick(0.0)
+        assert watch.counters.samples - before <= MAX_ROUNDS * 100
+    assert watch.counters.samples == 2 * 32_000
+
+
+def test_a_strip_shows_its_event_though_the_signal_broke_off() -> None:
+    """A pause followed by a gap keeps its evidence: the strip ends where the signal did, each beat in it once."""
+    watch = Watch(classifier=None)
+    packets = [sent(k, height=1000 if k < 40 else 0) for k in range(50)] + [sent(k) for k in range(60, 80)]
+    told = feed(watch, packets, 0.0)
+    completed = [alarm for alarm in told.alarms if (alarm.kind, alarm.transition) == ("pause", "completed")]
+    assert len(completed) == 1
+    strip = completed[0].strip
+    assert strip is not None
+    assert strip.first_sample < completed[0].episode < strip.first_sample + len(strip.microvolts) // 2
+    assert strip.first_sample + len(strip.microvolts) // 2 == 50 * 90
+    beats = [r for r, _, _ in strip.beats]
+    assert sorted(set(beats)) == beats
+    assert completed[0].episode in beats
+
+
+def test_beats_that_a_gap_cut_short_stand_once_in_a_strip() -> None:
+    """The rhythm reads the beats that a gap cuts short once, as it does offline."""
+    watch = Watch(classifier=SlopeClassifier())
+    payloads = [sent(k) for k in range(40)] + [sent(k) for k in range(44, 60)]
+    payloads += [sent(k, height=0) for k in range(60, 72)]
+    told = feed(watch, payloads, 0.0)
+    strip = next(a.strip for a in told.alarms if (a.kind, a.transition) == ("pause", "raised"))
+    assert strip is not None
+    beats = [r for r, _, _ in strip.beats]
+    assert sorted(set(beats)) == beats
+
+
+def test_a_lead_that_is_off_from_the_start_is_told() -> None:
+    """No beat is needed to say that the electrodes have no contact, in every boot anew."""
+    watch = Watch(classifier=None)
+    assert kinds(feed(watch, [sent(0, lead_off=True)], 0.0).alarms) == [("lead_off", "raised")]
+    told = feed(watch, [sent(0, lead_off=True, boot=2)], 0.25)
+    assert kinds(told.alarms) == [("lead_off", "cleared"), ("lead_off", "raised")]
+
+
+def test_a_strap_with_the_same_boot_number_takes_over_whole() -> None:
+    """After a swap the new strap's beats are those it has alone, and its alarms are its own."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(k, lead_off=k >= 20) for k in range(30)], 0.0)
+    swapped = feed(watch, [sent(k, strap="s2") for k in range(60)], 20.0)
+    alone = feed(Watch(classifier=None), [sent(k, strap="s2") for k in range(60)], 20.0)
+    assert [beat for _, _, beat in swapped.beats] == [beat for _, _, beat in alone.beats]
+    assert len(alone.beats) > 10
+    assert kinds(swapped.alarms)[0] == ("lead_off", "cleared")
+
+
+def test_an_athlete_whose_rate_was_refused_recovers() -> None:
+    """A boot at a rate for which there is no bank is refused whole; the next one at a known rate is watched."""
+    watch = Watch(classifier=None)
+    for k in range(MAX_RATES):
+        watch.receive(Topic("t", f"b{k}", "samples"), sent(0, rate_hz=100.0 + k), 0.0)
+    feed(watch, [sent(0, rate_hz=100.0)], 0.0)
+    feed(watch, [sent(k, boot=2, rate_hz=999.0) for k in range(8)], 0.25)
+    assert watch.counters.refused["range"] > 0
+    back = feed(watch, [sent(k, boot=3, rate_hz=100.0) for k in range(40)], 3.0)
+    assert len(back.beats) > 3
+
+
+def test_an_onset_is_timed_by_the_straps_schedule_in_packets_of_any_length() -> None:
+    """Packets of 0.25 s and of a minute give an alarm the same time of onset."""
+    onsets = []
+    for length in (90, 9000):
+        signal = np.zeros(18_000, "<i2")
+        signal[:9000:300] = 1000
+        watch = Watch(classifier=None)
+        told = []
+        for k in range(18_000 // length):
+            samples = signal[k * length : (k + 1) * length].tobytes()
+            watch.receive(ME, sent(k, length=length, samples=samples), 0.0)
+            for _ in range(4):
+                told += watch.tick(0.0).alarms
+        onsets.append([a.onset_at for a in told if (a.kind, a.transition) == ("pause", "raised")])
+    assert len(onsets[0]) == 1
+    assert onsets[1] == pytest.approx(onsets[0], abs=1e-3)
+
+
+def test_everything_about_an_athlete_moves() -> None:
+    """Silence, backlog, counts and last labels go on elsewhere as they would have here."""
+    here, there = Watch(classifier=None), Watch(classifier=None)
+    feed(here, [sent(k) for k in range(30)], 0.0)
+    assert kinds(here.tick(13.0).alarms) == [("strap_silent", "raised")]
+    here.receive(ME, sent(30, length=32_000, first_sample=2700), 13.5)
+    here.tick(13.5)
+    assert here.behind
+    there.import_athlete("t", "a", here.export_athlete("t", "a"), 13.5)
+    brought = []
+    for watch in (here, there):
+        whole = SinkBatch()
+        for _ in range(20):
+            batch = watch.tick(14.5)
+            whole.beats += batch.beats
+            whole.alarms += batch.alarms
+            whole.states = batch.states or whole.states
+        brought.append(whole)
+    assert brought[0].beats == brought[1].beats
+    assert len(brought[0].beats) > 50
+    assert brought[0].alarms == brought[1].alarms
+    assert kinds(brought[0].alarms)[0] == ("strap_silent", "cleared")
+    assert brought[0].states == brought[1].states
+
+
+def test_an_import_that_fails_leaves_nothing() -> None:
+    """A damaged, partial or unwanted state raises one error and changes no athlete and no row."""
+    here, there = Watch(classifier=None), Watch(classifier=None)
+    feed(here, [sent(k) for k in range(30)], 0.0)
+    state = here.export_athlete("t", "a")
+    with pytest.raises(ValueError, match="already"):
+        here.import_athlete("t", "a", state, 8.0)
+    for stage in state:
+        partial = {name: value for name, value in state.items() if name != stage}
+        damaged = {**state, stage: {**state[stage], "version": np.array(999), "rate_hz": np.array(360.5)}}
+        for wrong in (partial, damaged):
+            with pytest.raises(ValueError, match=r"state|stage"):
+                there.import_athlete("t", "a", wrong, 8.0)
+            assert there.athletes == 0
+            assert there.tick(8.0).states == []
+    there.import_athlete("t", "a", state, 8.0)
+    assert there.tick(8.0).states[0].counts == here.tick(8.0).states[0].counts
+
+
+def test_lost_packets_stay_counted_when_their_athlete_is_forgotten() -> None:
+    """A counter since the start never goes back."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(0), sent(5), sent(6), sent(7), sent(8), sent(9), sent(10)], 0.0)
+    lost = watch.lost_packets()
+    assert lost == 4
+    watch.tick(FORGET_AFTER_S + 10.0)
+    assert (watch.athletes, watch.lost_packets()) == (0, lost)
+
+
+def test_a_latched_alarm_waits_for_its_athlete() -> None:
+    """Nobody has seen the asystole of an athlete who was forgotten: it is on screen when they come back."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(k, height=1000 if k < 40 else 0) for k in range(70)], 0.0)
+    watch.tick(FORGET_AFTER_S + 30.0)
+    assert watch.athletes == 0
+    back = feed(watch, [sent(0, boot=2)], FORGET_AFTER_S + 40.0)
+    assert [(a.kind, a.cleared) for a in back.states[-1].alarms][:1] == [("asystole", True)]
 
 
 def test_a_strap_gone_for_long_is_forgotten_and_can_come_back(records: list[Record]) -> None:
