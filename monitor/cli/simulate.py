@@ -62,7 +62,7 @@ def simulate(
         ),
     ] = 0,
     synthetic: Annotated[
-        int, typer.Option("--synthetic", metavar="N", min=0, help="So many synthetic athletes.")
+        int, typer.Option("--synthetic", metavar="N", min=0, max=1000, help="So many synthetic athletes.")
     ] = 0,
     database: Annotated[
         Path | None,

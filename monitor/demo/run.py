@@ -25,6 +25,7 @@ MONITOR_ID: Final = "demo"
 LINE_EVERY_S: Final = 5.0
 READY_WITHIN_S: Final = 120.0
 """The first start ever compiles the stages."""
+_INTRODUCED: Final = 24
 _DRAIN_S: Final = 1.5
 _END_WITHIN_S: Final = 1.5
 
@@ -277,7 +278,10 @@ def _strap_summary(printed: bytes, straps: _Child) -> dict[str, Any]:
 
 
 def _introduce(parts: list[Part]) -> str:
-    return ", ".join(
+    introduced = [
         f"{part.athlete} {part.record}" + ("" if part.record == SYNTHETIC else f" from {part.start_s:g} s")
-        for part in parts
-    ).replace(EXCERPT, "mitdb/208 excerpt")
+        for part in parts[:_INTRODUCED]
+    ]
+    if len(parts) > _INTRODUCED:
+        introduced.append(f"and {len(parts) - _INTRODUCED} more")
+    return ", ".join(introduced).replace(EXCERPT, "mitdb/208 excerpt")
