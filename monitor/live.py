@@ -95,6 +95,7 @@ class LiveMonitor:
         self._acknowledged: list[Alarm] = []
         self._watched: set[tuple[str, str]] = set()
         self._outgoing = _Outgoing()
+        self._computing: asyncio.Future[SinkBatch] | None = None
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
 
     async def run(self, on_heartbeat: Callable[[MonitorState], None] | None = None) -> None:
@@ -112,19 +113,22 @@ class LiveMonitor:
             asyncio.create_task(self._beat(on_heartbeat), name="heartbeat"),
             asyncio.create_task(self._tick(), name="ticks"),
         ]
+        sound = False
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
                 task.result()
+        except asyncio.CancelledError:
+            sound = True
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL_S):
-                    await self._once()
-                    await self._sink.write(self._outgoing.take())
-            self._compute.shutdown(wait=False, cancel_futures=True)
+            try:
+                await self._farewell(look_once_more=sound)
+            finally:
+                self._compute.shutdown(wait=False, cancel_futures=True)
 
     def now(self) -> float:
         """Return the Unix time in seconds, on a clock that only moves forward."""
@@ -143,11 +147,29 @@ class LiveMonitor:
         acknowledged, self._acknowledged = self._acknowledged, []
         if not (arrivals or acknowledged or even_if_idle):
             return False
-        batch = await asyncio.get_running_loop().run_in_executor(
+        self._computing = asyncio.get_running_loop().run_in_executor(
             self._compute, self._run_watch, arrivals, acknowledged, frozenset(self._watched), self.now()
         )
-        self._outgoing.add(batch)
+        # Whoever waits for it may be told to end meanwhile; what it brings is sent all the same.
+        self._computing.add_done_callback(self._collect)
+        await asyncio.shield(self._computing)
         return True
+
+    def _collect(self, computed: "asyncio.Future[SinkBatch]") -> None:
+        if not computed.cancelled() and computed.exception() is None:
+            self._outgoing.add(computed.result())
+
+    async def _farewell(self, *, look_once_more: bool) -> None:
+        """Send what is under way; each of the two steps has half of `FAREWELL_S`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S / 2):
+                if self._computing is not None:
+                    await asyncio.wait({self._computing})
+                if look_once_more:
+                    await self._once()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S / 2):
+                await self._sink.write(self._outgoing.take())
 
     def _run_watch(
         self,
@@ -166,7 +188,13 @@ class LiveMonitor:
     async def _write(self) -> None:
         while True:
             await self._outgoing.something.wait()
-            await self._sink.write(self._outgoing.take())
+            batch = self._outgoing.take()
+            try:
+                await self._sink.write(batch)
+            except BaseException:
+                # Perhaps not safe yet; an alarm that is told twice stands once in the Stream.
+                self._outgoing.return_alarms(batch.alarms)
+                raise
 
     async def _hear_acknowledgements(self) -> None:
         async for alarm in self._sink.acknowledgements():
@@ -235,6 +263,9 @@ class _Outgoing:
                 self.dropped += len(waits) - most
                 del waits[: len(waits) - most]
         self.something.set()
+
+    def return_alarms(self, alarms: list[Alarm]) -> None:
+        self._batch.alarms[:0] = alarms
 
     def take(self) -> SinkBatch:
         batch, self._batch = self._batch, SinkBatch()

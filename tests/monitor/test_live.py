@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import replace
+import threading
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -29,9 +32,11 @@ from monitor.live_state import (
     monitor_key,
 )
 from monitor.sinks import Outbox, RedisSink, acknowledge, open_redis
-from monitor.sources import MqttSource, parse_mqtt_url
+from monitor.sinks.batch import SinkBatch
+from monitor.sources import Arrival, MqttSource, parse_mqtt_url
 from monitor.warm_up import warm_up
 from monitor.watch import Watch
+from monitor.wire import Topic
 from simulators.fleet import Fleet, FleetReport
 from simulators.radio import RadioSettings, Stretch
 from simulators.records import Record, read_record
@@ -222,3 +227,129 @@ async def _first_alarm(client: "redis.asyncio.Redis") -> Alarm:
 
 def _first(record: Record, samples: int) -> Record:
     return replace(record, millivolts=record.millivolts[:samples], counts=record.counts[:samples], truth=None)
+
+
+class Quiet:
+    """A source from which nothing comes."""
+
+    connected = True
+    received = dropped = 0
+    refused: Mapping[str, int] = MappingProxyType({})
+
+    def take(self) -> list[Arrival]:
+        """Return nothing."""
+        return []
+
+    async def __aiter__(self) -> AsyncIterator[Arrival]:
+        """Never yield."""
+        await asyncio.Event().wait()
+        yield Arrival(Topic("", "", ""), b"", 0.0, lambda: None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None: ...
+
+
+@dataclass
+class Kept:
+    """A sink that keeps alarms, once it has taken `write_s` to write them."""
+
+    write_s: float = 0.0
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    alarms: list[Alarm] = field(default_factory=list)
+    outbox_waiting: int = 0
+
+    async def write(self, batch: SinkBatch) -> None:
+        """Keep the alarms."""
+        if batch.alarms:
+            self.begun.set()
+            wait_s, self.write_s = self.write_s, 0.0
+            await asyncio.sleep(wait_s)
+        self.alarms += batch.alarms
+
+    async def watched(self) -> set[tuple[str, str]]:
+        """Return nobody."""
+        return set()
+
+    async def acknowledgements(self) -> AsyncIterator[Alarm]:
+        """Never yield."""
+        await asyncio.Event().wait()
+        yield ALARM
+
+
+ALARM = Alarm(
+    team="t", athlete="a", boot=1, kind="pause", episode=1, transition="raised", priority="medium", technical=False,
+    known_sample=1, rate_hz=360.0, at=1.0, onset_at=1.0, rate_bpm=None, quality=1.0, message="", action="",
+)  # fmt: skip
+
+
+class Slow(Watch):
+    """A watch whose ticks take a while; the first of them brings an alarm, unless it fails."""
+
+    def __init__(self, tick_s: float, *, fails: bool = False) -> None:
+        super().__init__(classifier=None)
+        self.tick_s = tick_s
+        self.fails = fails
+        self.begun = threading.Event()
+        self.ticks = 0
+
+    def tick(self, now: float, watched: Iterable[tuple[str, str]] = ()) -> SinkBatch:  # noqa: ARG002 - as its base
+        """Take a while."""
+        self.begun.set()
+        self.ticks += 1
+        first = self.ticks == 1
+        time.sleep(self.tick_s)
+        if self.fails and not first:
+            raise ArithmeticError("the watch is broken")
+        return SinkBatch(alarms=[ALARM] if first else [])
+
+
+def monitoring(watch: Watch, sink: Kept) -> LiveMonitor:
+    """Return a monitor between nothing and `sink`."""
+    return LiveMonitor(
+        source=Quiet(), sink=sink, watch=watch, monitor_id="m", model="", settings_hash="", tick_s=0.01
+    )
+
+
+async def test_what_is_computed_while_the_monitor_ends_is_sent() -> None:
+    """An alarm that becomes known after Ctrl-C, in the tick under way, still reaches the sink, once."""
+    watch, sink = Slow(0.2), Kept()
+    task = asyncio.create_task(monitoring(watch, sink).run())
+    await asyncio.to_thread(watch.begun.wait, 5.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sink.alarms == [ALARM]
+
+
+async def test_alarms_on_their_way_to_the_sink_are_sent_again() -> None:
+    """A write that the end interrupts is not safe: its alarms go out with the farewell."""
+    watch, sink = Slow(0.0), Kept(write_s=60.0)
+    task = asyncio.create_task(monitoring(watch, sink).run())
+    await sink.begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sink.alarms == [ALARM]
+
+
+async def test_a_long_computation_cannot_delay_the_end() -> None:
+    """The monitor ends in time though its compute thread is busy for longer than that."""
+    watch, sink = Slow(3.0), Kept()
+    task = asyncio.create_task(monitoring(watch, sink).run())
+    await asyncio.to_thread(watch.begun.wait, 5.0)
+    begun = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - begun < 2.0
+
+
+async def test_an_error_in_the_watch_ends_the_monitor_and_loses_no_alarm() -> None:
+    """What the watch raises is raised, the watch is not asked again, and alarms from before are sent."""
+    watch, sink = Slow(0.0, fails=True), Kept(write_s=60.0)
+    with pytest.raises(ArithmeticError, match="broken"):
+        await monitoring(watch, sink).run()
+    assert watch.ticks == 2
+    assert sink.alarms == [ALARM]
