@@ -79,6 +79,32 @@ class Athlete:
         """First sample that is not known yet."""
         return int(self.line.history.end[self.row]) if self.line is not None else 0
 
+    @property
+    def rate_hz(self) -> float:
+        """Sampling rate; NaN before the first sample."""
+        return self.line.rate_hz if self.line is not None else float("nan")
+
+    def next_stretch(self, most: int) -> list[Piece]:
+        """Take the pieces that follow one another, up to `most` samples."""
+        taken: list[Piece] = []
+        room = most
+        while self.pieces and room > 0:
+            piece = self.pieces[0]
+            if piece.lead_off or piece.begins:
+                break
+            if taken and piece.first_sample != taken[-1].end_sample:
+                break
+            if len(piece.millivolts) > room:
+                cut = piece.first_sample + room
+                self.pieces[0] = replace(piece, first_sample=cut, millivolts=piece.millivolts[room:])
+                piece = replace(piece, end_sample=cut, millivolts=piece.millivolts[:room])
+            else:
+                self.pieces.popleft()
+            taken.append(piece)
+            self.scheduled(piece)
+            room -= len(piece.millivolts)
+        return taken
+
     def scheduled(self, piece: Piece) -> None:
         """Remember when a piece was due."""
         self.schedule.append((piece.end_sample, piece.due_at, piece.due_sample))
@@ -107,7 +133,7 @@ class Athlete:
             team=self.team,
             athlete=self.name,
             boot=self.boot,
-            rate_hz=self.line.rate_hz if self.line is not None else float("nan"),
+            rate_hz=self.rate_hz,
             known_at=known_at,
             known_sample=known_sample,
         )

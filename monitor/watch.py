@@ -8,30 +8,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.alarms import AlarmMachine
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
 from monitor.athlete import Athlete
 from monitor.classifier import BeatClassifier, classify
 from monitor.contract import (
-    LABELS,
     Alarm,
     Beats,
     Block,
     EpisodeTransition,
     FloatArray,
     IntArray,
-    Peaks,
     RhythmEvent,
     RowState,
-    Strip,
 )
 from monitor.errors import PacketError
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
-from monitor.live_state import AthleteState, BeatEntry, WaveMessage
+from monitor.messages import athlete_state, beat_entry, wave_message, with_strip
 from monitor.rhythm import AthleteLimits
 from monitor.sinks.batch import SinkBatch
 from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
@@ -46,8 +41,6 @@ MAX_BACKLOG_PIECES: Final = 1024
 SILENT_AFTER_S: Final = 5.0
 FORGET_AFTER_S: Final = 600.0
 STATE_EVERY_S: Final = 0.5
-STRIP_BEFORE_S: Final = 8.0
-STRIP_AFTER_S: Final = 5.0
 
 Key = tuple[str, str]
 
@@ -196,7 +189,14 @@ class Watch:
             if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
                 athlete.changed = False
                 athlete.told_at = now
-                output.states.append(self._state(athlete, now))
+                output.states.append(
+                    athlete_state(
+                        athlete,
+                        now,
+                        trained_on=athlete.source in self._trained_on,
+                        alarms=self._machine.active(athlete.team, athlete.name),
+                    )
+                )
         self.counters.beats += len(output.beats)
         self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
         return output
@@ -314,7 +314,7 @@ class Watch:
             if piece.lead_off or piece.first_sample > athlete.end_sample:
                 moved.append(self._skip(athlete, line, piece, now, output))
             if not piece.lead_off:
-                pieces = _contiguous(athlete, int(MAX_BLOCK_S * line.rate_hz))
+                pieces = athlete.next_stretch(int(MAX_BLOCK_S * line.rate_hz))
                 length = sum(len(part.millivolts) for part in pieces)
                 groups.setdefault((line.rate_hz, length), []).append((athlete, piece.first_sample, pieces))
         for (rate_hz, length), members in groups.items():
@@ -352,7 +352,7 @@ class Watch:
         """Tell what has to be told before the signal breaks off, and return what is known of it."""
         end = athlete.end_sample
         for alarm in self._machine.advance(athlete.whose(), end, now, signal_ends=True):
-            output.alarms.append(self._with_strip(athlete, alarm))
+            output.alarms.append(with_strip(athlete, alarm))
         return line.history.stretch(athlete.row, 0, end)
 
     def _name_beats(
@@ -377,35 +377,24 @@ class Watch:
             for position, row in enumerate(group.rows.tolist()):
                 athlete = self._owners[group.line.rate_hz, row]
                 for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
-                    output.alarms.append(self._with_strip(athlete, alarm))
+                    output.alarms.append(with_strip(athlete, alarm))
                 if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
-                    output.waves.append((athlete.team, athlete.name, _wave(athlete, group, named, position)))
+                    wave = wave_message(
+                        athlete,
+                        first_sample=int(group.first_sample[position]),
+                        filtered=group.output.filtered[position],
+                        peaks=group.output.peaks,
+                        beats=named,
+                    )
+                    output.waves.append((athlete.team, athlete.name, wave))
 
     def _tell_beats(self, group: _Moved, beats: Beats, output: SinkBatch) -> None:
         for index, row in enumerate(beats.rows.tolist()):
             athlete = self._owners[group.line.rate_hz, row]
-            label = LABELS[int(beats.label[index])]
-            known = int(beats.known_sample[index])
-            rr_s = float(beats.rr_s[index])
-            probabilities = tuple(beats.probabilities[index].tolist()) if beats.complete[index] else ()
-            athlete.recent.append(label)
-            athlete.counts[label] += 1
-            output.beats.append(
-                (
-                    athlete.team,
-                    athlete.name,
-                    BeatEntry(
-                        boot=athlete.boot,
-                        r_sample=int(beats.r_sample[index]),
-                        known_sample=known,
-                        label=label,
-                        probabilities=probabilities,
-                        quality=float(beats.quality[index]),
-                        rr_s=None if np.isnan(rr_s) else rr_s,
-                        due_at=athlete.due_at(known),
-                    ),
-                )
-            )
+            entry = beat_entry(athlete, beats, index)
+            athlete.recent.append(entry.label)
+            athlete.counts[entry.label] += 1
+            output.beats.append((athlete.team, athlete.name, entry))
 
     def _tell_event(
         self,
@@ -418,31 +407,8 @@ class Watch:
         for_good: bool = False,
     ) -> None:
         for alarm in self._machine.event(athlete.whose(), event, now, for_good=for_good):
-            output.alarms.append(self._with_strip(athlete, alarm, before))
+            output.alarms.append(with_strip(athlete, alarm, before))
             athlete.changed = True
-
-    def _with_strip(
-        self, athlete: Athlete, alarm: Alarm, before: tuple[int, FloatArray] | None = None
-    ) -> Alarm:
-        line = athlete.line
-        if alarm.technical or line is None or alarm.boot != athlete.boot or alarm.transition == "cleared":
-            return alarm
-        begin = alarm.episode - int(STRIP_BEFORE_S * line.rate_hz)
-        end = alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz)
-        if before is None:
-            first, samples = line.history.stretch(athlete.row, begin, end)
-        else:
-            first, samples = before
-            samples = samples[max(begin - first, 0) : max(end - first, 0)]
-            first = max(first, begin)
-        evidence = line.rhythm.recent_beats(athlete.row)
-        strip = Strip(
-            first_sample=first,
-            rate_hz=line.rate_hz,
-            microvolts=_microvolts(samples),
-            beats=[(r, LABELS[label], p) for r, label, p in evidence if r >= first],
-        )
-        return msgspec.structs.replace(alarm, strip=strip)
 
     def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: SinkBatch) -> None:
         """Begin a row for a strap that is new, or has started again."""
@@ -499,85 +465,9 @@ class Watch:
             self._lost_by_the_forgotten += athlete.assembly.counters.lost
             del self._athletes[athlete.team, athlete.name]
 
-    def _state(self, athlete: Athlete, now: float) -> AthleteState:
-        line = athlete.line
-        assert line is not None  # noqa: S101 - states are told of athletes with samples only
-        quality, category, coverage = line.quality_of(athlete.row)
-        rate_bpm = line.rhythm.rate_bpm(athlete.row)
-        counters = athlete.assembly.counters
-        return AthleteState(
-            team=athlete.team,
-            athlete=athlete.name,
-            strap=athlete.assembly.strap,
-            online=athlete.online,
-            updated_at=now,
-            last_packet_at=athlete.last_packet_at,
-            boot=athlete.boot,
-            last_sample=athlete.end_sample - 1,
-            rate_hz=line.rate_hz,
-            lead=athlete.assembly.lead,
-            source=athlete.source,
-            trained_on=athlete.source in self._trained_on,
-            rate_bpm=None if np.isnan(rate_bpm) else rate_bpm,
-            quality=quality,
-            quality_category=category,
-            coverage=coverage,
-            recent_labels=list(athlete.recent),
-            counts=dict(athlete.counts),
-            packets_received=counters.received,
-            packets_lost=counters.lost,
-            packets_duplicate=counters.duplicate,
-            packets_refused=athlete.refused,
-            alarms=self._machine.active(athlete.team, athlete.name),
-        )
-
-
-def _contiguous(athlete: Athlete, most: int) -> list[Piece]:
-    """Take from an athlete's pieces those that follow one another, up to `most` samples."""
-    taken: list[Piece] = []
-    room = most
-    while athlete.pieces and room > 0:
-        piece = athlete.pieces[0]
-        if piece.lead_off or piece.begins:
-            break
-        if taken and piece.first_sample != taken[-1].end_sample:
-            break
-        if len(piece.millivolts) > room:
-            cut = piece.first_sample + room
-            athlete.pieces[0] = replace(piece, first_sample=cut, millivolts=piece.millivolts[room:])
-            piece = replace(piece, end_sample=cut, millivolts=piece.millivolts[:room])
-        else:
-            athlete.pieces.popleft()
-        taken.append(piece)
-        athlete.scheduled(piece)
-        room -= len(piece.millivolts)
-    return taken
-
 
 def _goes_on_off(piece: Piece, end_sample: int) -> bool:
     return piece.lead_off and not piece.begins and piece.first_sample == end_sample
-
-
-def _microvolts(samples: FloatArray) -> bytes:
-    limit = np.iinfo(np.int16).max
-    counts: NDArray[np.int16] = np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2")
-    return counts.tobytes()
-
-
-def _wave(athlete: Athlete, group: _Moved, beats: Beats, position: int) -> WaveMessage:
-    row = group.rows[position]
-    peaks: Peaks = group.output.peaks
-    own = beats.take(np.flatnonzero(beats.rows == row))
-    return WaveMessage(
-        boot=athlete.boot,
-        first_sample=int(group.first_sample[position]),
-        rate_hz=group.line.rate_hz,
-        microvolts=_microvolts(group.output.filtered[position]),
-        peaks=peaks.r_sample[peaks.rows == row].tolist(),
-        beats=[
-            (r, LABELS[label]) for r, label in zip(own.r_sample.tolist(), own.label.tolist(), strict=True)
-        ],
-    )
 
 
 def _silence(row: int, episode: int, transition: EpisodeTransition, silent_for_s: float) -> RhythmEvent:

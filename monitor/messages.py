@@ -1,0 +1,147 @@
+"""What is told of an athlete: beats, states, waveforms and strips, made from what the stages know."""
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.athlete import Athlete
+from monitor.contract import LABELS, Alarm, Beats, FloatArray, Peaks, Strip
+from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, WaveMessage
+
+STRIP_BEFORE_S: Final = 8.0
+STRIP_AFTER_S: Final = 5.0
+
+
+def beat_entry(athlete: Athlete, beats: Beats, index: int) -> BeatEntry:
+    """Return one of an athlete's beats as it goes into the Stream."""
+    known = int(beats.known_sample[index])
+    rr_s = float(beats.rr_s[index])
+    return BeatEntry(
+        boot=athlete.boot,
+        r_sample=int(beats.r_sample[index]),
+        known_sample=known,
+        label=LABELS[int(beats.label[index])],
+        probabilities=tuple(beats.probabilities[index].tolist()) if beats.complete[index] else (),
+        quality=float(beats.quality[index]),
+        rr_s=None if np.isnan(rr_s) else rr_s,
+        due_at=athlete.due_at(known),
+    )
+
+
+def athlete_state(
+    athlete: Athlete, now: float, *, trained_on: bool, alarms: list[ActiveAlarm]
+) -> AthleteState:
+    """Return how an athlete is right now.
+
+    Parameters
+    ----------
+    athlete : Athlete
+        One with samples.
+    now : float
+        Unix time in seconds.
+    trained_on : bool
+        The classifier was trained on what is replayed.
+    alarms : list of ActiveAlarm
+        Most urgent first.
+    """
+    line = athlete.line
+    assert line is not None  # noqa: S101 - states are told of athletes with samples only
+    quality, category, coverage = line.quality_of(athlete.row)
+    rate_bpm = line.rhythm.rate_bpm(athlete.row)
+    counters = athlete.assembly.counters
+    return AthleteState(
+        team=athlete.team,
+        athlete=athlete.name,
+        strap=athlete.assembly.strap,
+        online=athlete.online,
+        updated_at=now,
+        last_packet_at=athlete.last_packet_at,
+        boot=athlete.boot,
+        last_sample=athlete.end_sample - 1,
+        rate_hz=line.rate_hz,
+        lead=athlete.assembly.lead,
+        source=athlete.source,
+        trained_on=trained_on,
+        rate_bpm=None if np.isnan(rate_bpm) else rate_bpm,
+        quality=quality,
+        quality_category=category,
+        coverage=coverage,
+        recent_labels=list(athlete.recent),
+        counts=dict(athlete.counts),
+        packets_received=counters.received,
+        packets_lost=counters.lost,
+        packets_duplicate=counters.duplicate,
+        packets_refused=athlete.refused,
+        alarms=alarms,
+    )
+
+
+def wave_message(
+    athlete: Athlete, *, first_sample: int, filtered: FloatArray, peaks: Peaks, beats: Beats
+) -> WaveMessage:
+    """Return a stretch of an athlete's signal for the eye.
+
+    Parameters
+    ----------
+    athlete : Athlete
+        Whose.
+    first_sample : int
+        Where the stretch begins.
+    filtered : ndarray of float32, shape ``[n]``
+        Millivolt.
+    peaks, beats : Peaks, Beats
+        What became known with it, of all rows of the bank.
+    """
+    row = athlete.row
+    own = beats.take(np.flatnonzero(beats.rows == row))
+    return WaveMessage(
+        boot=athlete.boot,
+        first_sample=first_sample,
+        rate_hz=athlete.rate_hz,
+        microvolts=_microvolts(filtered),
+        peaks=peaks.r_sample[peaks.rows == row].tolist(),
+        beats=[
+            (r, LABELS[label]) for r, label in zip(own.r_sample.tolist(), own.label.tolist(), strict=True)
+        ],
+    )
+
+
+def with_strip(athlete: Athlete, alarm: Alarm, before: tuple[int, FloatArray] | None = None) -> Alarm:
+    """Return an alarm of the heart with the signal that shows why; others as they are.
+
+    Parameters
+    ----------
+    athlete : Athlete
+        Whose.
+    alarm : Alarm
+        A transition.
+    before : tuple of int and ndarray of float32, optional
+        First sample and millivolts of what the history held before a gap that it has forgotten since.
+    """
+    line = athlete.line
+    if alarm.technical or line is None or alarm.boot != athlete.boot or alarm.transition == "cleared":
+        return alarm
+    begin = alarm.episode - int(STRIP_BEFORE_S * line.rate_hz)
+    end = alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz)
+    if before is None:
+        first, samples = line.history.stretch(athlete.row, begin, end)
+    else:
+        first, samples = before
+        samples = samples[max(begin - first, 0) : max(end - first, 0)]
+        first = max(first, begin)
+    evidence = line.rhythm.recent_beats(athlete.row)
+    strip = Strip(
+        first_sample=first,
+        rate_hz=line.rate_hz,
+        microvolts=_microvolts(samples),
+        beats=[(r, LABELS[label], p) for r, label, p in evidence if r >= first],
+    )
+    return msgspec.structs.replace(alarm, strip=strip)
+
+
+def _microvolts(samples: FloatArray) -> bytes:
+    limit = np.iinfo(np.int16).max
+    counts: NDArray[np.int16] = np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2")
+    return counts.tobytes()
