@@ -1,7 +1,7 @@
 """What the watch remembers of one athlete, beside the rows of the stages."""
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
