@@ -1,0 +1,404 @@
+"""The command as a user calls it, as a process: help, wrong usage, bad input, interruption."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wfdb
+
+import models
+from monitor import __version__
+from monitor.contract import AAMI_CLASSES
+from monitor.embedded import GuardedServer
+from simulators.ectopy import PrematureBeat
+from simulators.synthetic import SyntheticAthlete, synthesize
+from tests.monitor.processes import COMMAND, Running, environment, run
+
+COMMANDS = ("demo", "simulate", "monitor", "dashboard", "alerts", "evaluate")
+NOWHERE = {"broker": "mqtt://127.0.0.1:9", "redis": "redis://127.0.0.1:9"}
+END_WITHIN_S = 2.0
+WEIGHTS = Path(models.__file__).parent / "weights"
+
+
+def _one_line(done: "subprocess.CompletedProcess[str]", code: int) -> str:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("strapwatch: ")
+    return done.stderr
+
+
+def _at_once(
+    calls: Sequence[tuple[str, ...]], env: dict[str, str]
+) -> "list[subprocess.CompletedProcess[str]]":
+    with ThreadPoolExecutor(max_workers=3) as pool:
+        return list(pool.map(lambda arguments: run(*arguments, env=env), calls))
+
+
+@pytest.fixture(scope="module")
+def env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of somebody who has no recordings and has set nothing."""
+    return environment(tmp_path_factory.mktemp("home"))
+
+
+def test_help_and_version(env: dict[str, str]) -> None:
+    """Every command explains itself, with an example that can be typed; without arguments there is help too."""
+    calls = [("--help",), (), *((command, "--help") for command in COMMANDS)]
+    answers = _at_once([*calls, ("alerts", "acknowledge", "-h"), ("--version",)], env)
+    assert all(answer.returncode == 0 and not answer.stderr for answer in answers)
+    root, bare, *helps, version = [answer.stdout for answer in answers]
+    assert root == bare
+    for words in (*COMMANDS, "--install-completion", "--show-completion", "--version"):
+        assert words in root
+    assert all("Example" in text and "strapwatch " in text.split("Example")[1] for text in helps)
+    assert version == f"strapwatch {__version__}\n"
+
+
+def test_root_help_imports_nothing_heavy(env: dict[str, str]) -> None:
+    """Help is quick because what is heavy is imported by the command that needs it."""
+    code = "import sys; from monitor.cli.application import run; run(['--help']); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60, env=env
+    )
+    heavy = {"torch", "numba", "scipy", "textual", "wfdb", "numpy", "redis", "aiomqtt", "pydantic", "pywt"}
+    assert heavy & set(done.stderr.split()) == set()
+
+
+def test_completion_names_the_commands(env: dict[str, str]) -> None:
+    """What the shell asks while one types is answered."""
+    asked = {"_STRAPWATCH_COMPLETE": "complete_bash", "COMP_WORDS": "strapwatch de", "COMP_CWORD": "1"}
+    assert run(env=env | asked).stdout.split() == ["demo"]
+
+
+WRONG = [
+    *((command, "--nonsense") for command in COMMANDS),
+    ("nonsense",),
+    ("demo", "extra"),
+    ("demo", "--athletes", "0"),
+    ("demo", "--athletes", "many"),
+    ("demo", "--speed", "-1"),
+    ("demo", "--speed", "nan"),
+    ("demo", "--seconds", "inf"),
+    ("simulate",),
+    ("simulate", "--excerpt", "--speed", "inf"),
+    ("simulate", "--excerpt", "--packet", "0"),
+    ("simulate", "--excerpt", "--packet", "nan"),
+    ("simulate", "--excerpt", "--start", "nan"),
+    ("simulate", "--excerpt", "--loss", "nan"),
+    ("simulate", "--excerpt", "--jitter", "-1"),
+    ("simulate", "--excerpt", "--dropout", "nan:1"),
+    ("simulate", "--excerpt", "--broker", "http://127.0.0.1"),
+    ("simulate", "--synthetic", "1001"),
+    ("monitor", "--broker", "127.0.0.1"),
+    ("monitor", "--broker", "mqtt://127.0.0.1:99999"),
+    ("monitor", "--redis", "http://127.0.0.1"),
+    ("monitor", "--id", "two words"),
+    ("monitor", "--settings", "/nowhere/strapwatch.toml"),
+    ("dashboard",),
+    ("alerts", "--count", "-1"),
+    ("alerts", "--redis", "nowhere"),
+    ("alerts", "acknowledge"),
+    ("evaluate",),
+    ("evaluate", "--records", "100"),
+]
+
+
+def test_wrong_usage_is_one_line_and_exit_2(env: dict[str, str]) -> None:
+    """Whatever is called wrongly: one line that names it, nothing on standard output, no traceback."""
+    for arguments, done in zip(WRONG, _at_once(WRONG, env), strict=True):
+        told = _one_line(done, 2)
+        assert len(arguments) == 1 or any(word.strip("-") in told for word in arguments[1:]), (
+            arguments,
+            told,
+        )
+
+
+def test_a_setting_that_does_not_exist_is_refused(env: dict[str, str], tmp_path: Path) -> None:
+    """In the file as in the environment: where it stands, its name, the closest one; a bad value is named too."""
+    unknown, bad = tmp_path / "unknown.toml", tmp_path / "bad.toml"
+    unknown.write_text("[limits]\npause_sec = 3\n")
+    bad.write_text("[limits]\npause_s = nan\n")
+    told = _one_line(run("monitor", "--settings", str(unknown), env=env), 2)
+    assert str(unknown) in told
+    assert "'limits.pause_sec'" in told
+    assert "'limits.pause_s'" in told
+    told = _one_line(run("monitor", "--settings", str(bad), env=env), 2)
+    assert "limits.pause_s is nan; use a number from 1 to 10" in told
+    told = _one_line(run("monitor", env=env | {"STRAPWATCH_LIMITS__PAUSE": "3"}), 2)
+    assert "STRAPWATCH_LIMITS__PAUSE" in told
+    assert "'limits.pause_s'" in told
+
+
+def _write(folder: Path, name: str, *, rate_hz: float = 250.0, seconds: float = 20.0, seed: int = 1) -> Path:
+    record = synthesize(
+        SyntheticAthlete(rate_bpm=80.0, events=(PrematureBeat(at_s=12.0, kind="V"),)),
+        rate_hz=rate_hz,
+        seconds=seconds,
+        seed=seed,
+        name=name,
+    )
+    assert record.truth is not None
+    _write_counts(folder, name, record.counts.astype(np.int64), rate_hz, 1e3 / record.microvolts_per_count)
+    symbols = [AAMI_CLASSES[index] for index in record.truth.classes]
+    wfdb.wrann(name, "atr", record.truth.r_samples, symbol=symbols, fs=rate_hz, write_dir=str(folder))
+    return folder / name
+
+
+def _write_counts(
+    folder: Path, name: str, counts: "np.ndarray[tuple[int], np.dtype[np.int64]]", rate_hz: float, gain: float
+) -> None:
+    wfdb.wrsamp(
+        name, fs=rate_hz, units=["mV"], sig_name=["MLII"], d_signal=counts[:, np.newaxis], fmt=["16"],
+        adc_gain=[gain], baseline=[0], write_dir=str(folder),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def school(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with two good records."""
+    folder = tmp_path_factory.mktemp("data") / "school"
+    folder.mkdir()
+    _write(folder, "a1", seconds=330.0)
+    _write(folder, "a2", seconds=320.0, rate_hz=128.0, seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Return a database of records none of which can be used, with what is to be said of each, and a good one."""
+    folder = tmp_path_factory.mktemp("data") / "damaged"
+    folder.mkdir()
+    wave = np.rint(200 * np.sin(np.arange(3_600) / 20)).astype(np.int64)
+    _write_counts(folder, "cut", wave, 360, 200.0)
+    (folder / "cut.dat").write_bytes((folder / "cut.dat").read_bytes()[:1_000])
+    _write_counts(folder, "longer", wave, 360, 200.0)
+    (folder / "longer.dat").write_bytes((folder / "longer.dat").read_bytes() * 2)
+    _write_counts(folder, "empty", wave, 360, 200.0)
+    (folder / "empty.dat").write_bytes(b"")
+    _write_counts(folder, "gone", wave, 360, 200.0)
+    (folder / "gone.dat").unlink()
+    _write_counts(folder, "flat", np.full(3_600, 5), 360, 200.0)
+    _write_counts(folder, "invalid", np.full(3_600, -32_768), 360, 200.0)
+    _write_counts(folder, "slow", wave, 50, 200.0)
+    _write_counts(folder, "fast", wave, 2_000, 200.0)
+    (folder / "garbled.hea").write_bytes(bytes(range(256)))
+    return folder, {
+        "cut": "cut.dat: truncated",
+        "longer": "longer.dat: header and data disagree",
+        "empty": "empty.dat: empty record",
+        "gone": "gone.dat: missing",
+        "flat": "flat.hea: lead MLII is flat",
+        "invalid": "invalid.hea: lead MLII holds no valid sample",
+        "slow": "slow.hea: sampling rate is 50 Hz; 100 to 1000 Hz",
+        "fast": "fast.hea: sampling rate is 2000 Hz; 100 to 1000 Hz",
+        "garbled": "garbled.hea: damaged header",
+    }
+
+
+def test_a_record_that_cannot_be_replayed_is_one_line_and_exit_1(
+    env: dict[str, str], damaged: tuple[Path, dict[str, str]], school: Path
+) -> None:
+    """File and reason; a lead that is not there names those that are; a record that is not there says where."""
+    folder, expected = damaged
+    simulate = ("simulate", "--broker", NOWHERE["broker"], "--record")
+    calls: dict[tuple[str, ...], str] = {
+        (*simulate, str(folder / name)): reason for name, reason in list(expected.items())[::2]
+    }
+    calls[*simulate, str(school / "a1"), "--lead", "V9"] = "a1.hea: no lead 'V9'; there are 0 MLII"
+    calls[*simulate, "mitdb/100"] = "mitdb/100: no such record"
+    calls["evaluate", str(folder / "cut")] = "cut.dat: truncated"
+    calls["evaluate", str(school / "a1"), "--lead", "V9"] = "a1.hea: no lead 'V9'; there are 0 MLII"
+    calls["evaluate", "mitdb/100"] = "mitdb/100: no such record"
+    calls["evaluate", "--database", "/nowhere"] = "/nowhere: no such folder"
+    for done, reason in zip(_at_once(list(calls), env), calls.values(), strict=True):
+        assert reason in _one_line(done, 1)
+
+
+def test_bad_records_among_good_ones_are_named_and_the_good_ones_scored(
+    env: dict[str, str], damaged: tuple[Path, dict[str, str]], school: Path
+) -> None:
+    """One line each and one for their number, JSON alone on standard output, exit 1."""
+    folder, expected = damaged
+    done = run("evaluate", str(school), str(folder), "--no-classify", "--json", "-", env=env)
+    assert done.returncode == 1
+    summary = json.loads(done.stdout)
+    assert list(summary["records"]) == ["school/a1", "school/a2"]
+    assert set(summary["refused"]) == {f"damaged/{name}" for name in expected}
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(expected) + 1
+    for reason in (*expected.values(), f"{len(expected)} of {len(expected) + 2} records refused"):
+        assert any(reason in line for line in lines), reason
+
+
+def test_a_model_that_is_not_as_its_card_says_is_refused(
+    env: dict[str, str], school: Path, tmp_path: Path
+) -> None:
+    """Cut short, with another's card or without one: file and reason, exit 1."""
+    weights, card = (WEIGHTS / "grunet.safetensors").read_bytes(), (WEIGHTS / "grunet.json").read_text()
+    other = json.loads(card)
+    other["sha256"] = "0" * 64
+    files: dict[str, tuple[bytes, str | None]] = {
+        "cut": (weights[:5_000], card),
+        "other": (weights, json.dumps(other)),
+        "cardless": (weights, None),
+    }
+    calls: list[tuple[str, ...]] = []
+    for name, (tensors, text) in files.items():
+        file = tmp_path / f"{name}.safetensors"
+        file.write_bytes(tensors)
+        if text is not None:
+            file.with_suffix(".json").write_text(text)
+        settings = tmp_path / f"{name}.toml"
+        settings.write_text(f'[classifier]\nweights = "{file}"\n')
+        if name != "other":
+            calls.append(("evaluate", str(school / "a1"), "--model", str(file)))
+        else:
+            calls.append(("monitor", "--settings", str(settings), "--broker", NOWHERE["broker"]))
+    for call, done in zip(calls, _at_once(calls, env), strict=True):
+        told = _one_line(done, 1)
+        assert Path(call[3] if call[0] == "evaluate" else call[2]).stem in told
+
+
+def test_evaluation_as_json_and_annotations(env: dict[str, str], school: Path, tmp_path: Path) -> None:
+    """Every promised key, fractions from 0 to 1, and annotation files that the field's own reader opens."""
+    file, folder = tmp_path / "scores.json", tmp_path / "annotations"
+    done = run(
+        "evaluate", "--database", str(school), "--records", "a1,a2", "--include-learning", "--json", str(file),
+        "--write-annotations", str(folder), env=env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "gross" in done.stdout
+    summary = json.loads(file.read_text())
+    assert set(summary) >= {"records", "gross", "samples_per_second", "model", "settings_hash"}
+    assert summary["model"].startswith("grunet ")
+    assert summary["samples_per_second"] > 0
+    for figures in (*summary["records"].values(), summary["gross"]):
+        assert set(figures) >= {"qrs", "classes", "confusion", "accuracy", "baseline"}
+        assert set(figures["qrs"]) == {"se", "ppv", "f1", "tp", "fp", "fn"}
+        assert list(figures["classes"]) == list(AAMI_CLASSES)
+        assert all(set(of_class) == {"se", "ppv", "n"} for of_class in figures["classes"].values())
+        fractions = [figures["qrs"][key] for key in ("se", "ppv", "f1")] + [
+            figures["accuracy"],
+            figures["baseline"],
+        ]
+        fractions += [of_class[key] for of_class in figures["classes"].values() for key in ("se", "ppv")]
+        assert all(0.0 <= fraction <= 1.0 for fraction in fractions if fraction is not None)
+    for name, rate_hz in (("a1", 250), ("a2", 128)):
+        written = wfdb.rdann(str(folder / name), "strapwatch")
+        reference = wfdb.rdann(str(school / name), "atr")
+        assert written.fs == rate_hz
+        assert abs(len(written.sample) - len(reference.sample)) <= 3
+
+
+def test_alerts_of_a_server_without_alarms(env: dict[str, str], redis_server: GuardedServer) -> None:
+    """With --json nothing but JSON lines is printed, none here; an ID that is not known is exit 1 and one line."""
+    listed = run("alerts", "--json", "--redis", redis_server.url, env=env)
+    assert (listed.returncode, listed.stdout) == (0, "")
+    unknown = "falcons.a05.1.ventricular_run.48200"
+    told = _one_line(run("alerts", "acknowledge", unknown, "--redis", redis_server.url, env=env), 1)
+    assert unknown in told
+
+
+def test_a_reader_who_leaves_is_no_failure(env: dict[str, str], school: Path) -> None:
+    """`strapwatch … | head` ends quietly."""
+    with subprocess.Popen(
+        [*COMMAND, "evaluate", str(school / "a2"), "--no-classify", "--json", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60.0) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_finds_no_place_is_a_failure(env: dict[str, str]) -> None:
+    """A full disk is one line and exit 1; closed streams are as good as /dev/null."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+            env=env,
+        )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    shell = f'"{sys.executable}" -P -m monitor.cli --version <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", shell], check=False, timeout=60, env=env).returncode == 0
+
+
+@pytest.fixture
+def start(env: dict[str, str]) -> Iterator[Callable[..., Running]]:
+    """Start commands that are gone afterwards, whatever happens."""
+    started: list[Running] = []
+
+    def start_one(*arguments: str) -> Running:
+        started.append(Running(*arguments, env=env))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.kill()
+
+
+def _endless(school: Path, folder: Path) -> list[tuple[str, ...]]:
+    return [
+        ("simulate", "--excerpt", "--loop", "--broker", NOWHERE["broker"]),
+        (
+            "monitor",
+            "--broker",
+            NOWHERE["broker"],
+            "--redis",
+            NOWHERE["redis"],
+            "--outbox",
+            str(folder / "o.sqlite3"),
+        ),
+        ("alerts", "--follow", "--redis", NOWHERE["redis"]),
+        ("evaluate", str(school)),
+    ]
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.8])
+def test_ctrl_c_ends_what_is_still_starting(
+    start: Callable[..., Running], school: Path, tmp_path: Path, after_s: float
+) -> None:
+    """Exit 130 within 2 s, without a traceback and with nothing left running, wherever an import stands."""
+    for arguments in _endless(school, tmp_path):
+        running = start(*arguments)
+        time.sleep(after_s)
+        code, took = running.end(signal.SIGINT, within_s=10.0)
+        assert code == 130, (arguments, running.stderr)
+        assert took < END_WITHIN_S
+        assert "Traceback" not in running.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {0, 130, -signal.SIGTERM})]
+)
+def test_unreachable_servers_are_tried_again_until_a_signal(
+    start: Callable[..., Running], school: Path, tmp_path: Path, how: signal.Signals, codes: set[int]
+) -> None:
+    """Simulate, monitor and alerts --follow say so more than once, and end within 2 s all the same."""
+    running = [start(*arguments) for arguments in _endless(school, tmp_path)[:3]]
+    for each in running:
+        assert each.said("again", within_s=60.0, times=2), (each.name, each.stderr)
+        assert "127.0.0.1:9" in each.stderr
+    for each in running:
+        code, took = each.end(how, within_s=10.0)
+        assert code in codes, (each.name, each.stderr)
+        assert took < END_WITHIN_S, each.name
+        assert "Traceback" not in each.stderr
