@@ -32,6 +32,8 @@ HYSTERESIS_BPM: Final = 5.0
 TRUSTED_QUALITY: Final = 0.5
 FIRST_BEAT_S: Final = 4.0
 """Grace after a (re)start before missing beats count: the filters settle and the detector learns."""
+GAP_GRACE_S: Final = 2.0
+"""The same after a short gap, for the time that is added up: the detector has learnt already."""
 
 _V: Final = AAMI_CLASSES.index("V")
 _WITHOUT_BEATS: Final[tuple[RhythmKind, RhythmKind]] = ("pause", "asystole")
@@ -74,10 +76,11 @@ class RhythmBank(RowStage):
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
         self._margin = round(MAX_DELAY_S * rate_hz)
-        state = Rows(version=1, capacity=capacity)
+        state = Rows(version=2, capacity=capacity)
         state.add("limits", np.float64, (4,))
         state.add("last_r", np.int64, fill=-1)
         state.add("since", np.int64)  # from where missing beats count
+        state.add("unbeaten", np.int64)  # samples without a beat, seen before short gaps
         state.add("deadline", np.int64, (2,), np.iinfo(np.int64).max)
         state.add("paused", np.int64, (2,), -1)  # onset of the pause and the asystole under way
         state.add("rr", np.float64, (RATE_BEATS,))
@@ -109,11 +112,13 @@ class RhythmBank(RowStage):
         """Let `rows` go on at `first_sample` after a stretch from `end` on in which nothing could be seen.
 
         Episodes that need unbroken beats end where the signal did; RR intervals over the gap are void, and so is
-        the time without beats.
+        the time without beats. Only asystole is added up over short gaps, from what could be seen between them: else a
+        link that loses a packet every few seconds would hide it.
         """
         events: list[RhythmEvent] = []
-        for row, last in zip(rows.tolist(), end.tolist(), strict=True):
+        for position, (row, last) in enumerate(zip(rows.tolist(), end.tolist(), strict=True)):
             known = max(last - 1, 0)
+            self._add_unbeaten(row, last, int(first_sample[position]))
             self._end_pauses(row, known, known, events)
             self._end_run(row, known, events)
             self._end_alternation(row, known, events)
@@ -191,6 +196,25 @@ class RhythmBank(RowStage):
         deadline[rows, 0] = np.iinfo(np.int64).max
         asystole = np.round(self._state["limits"][rows, 3] * self._rate_hz).astype(np.int64)
         deadline[rows, 1] = since + asystole + self._margin
+        unbeaten = self._state["unbeaten"][rows]
+        sooner = first_sample + round(GAP_GRACE_S * self._rate_hz) + self._margin
+        sooner += np.maximum(asystole - unbeaten, 0)
+        deadline[rows, 1] = np.where(unbeaten > 0, np.minimum(deadline[rows, 1], sooner), deadline[rows, 1])
+
+    def _add_unbeaten(self, row: int, end: int, first_sample: int) -> None:
+        """Add up how long no beat was seen before a gap; a gap as long as an asystole says nothing."""
+        state = self._state
+        last_r = int(state["last_r"][row])
+        if last_r >= 0:
+            state["unbeaten"][row] = 0
+            seen_from = last_r
+        else:
+            seen_from = int(state["since"][row]) + round(GAP_GRACE_S * self._rate_hz)
+        asystole = round(float(state["limits"][row, 3]) * self._rate_hz)
+        if first_sample - end > asystole:
+            state["unbeaten"][row] = 0
+        else:
+            state["unbeaten"][row] += max(end - self._margin - seen_from, 0)
 
     def _clock(self, row: int, until: int, events: list[RhythmEvent]) -> None:
         """Let the clock reach `until`: whatever falls due before it happens now."""
@@ -203,7 +227,10 @@ class RhythmBank(RowStage):
                 onset = last_r if last_r >= 0 else int(self._state["since"][row])
                 self._state["paused"][row, which] = onset
                 deadline[which] = np.iinfo(np.int64).max
-                events.append(self._event(row, kind, "onset", onset, known, float("nan")))
+                # A beat within the margin may not be known yet: until there, none was.
+                events.append(
+                    self._event(row, kind, "onset", onset, known, float("nan"), until=known - self._margin)
+                )
 
     def _peak(self, row: int, r: int, known: int, quality: float, events: list[RhythmEvent]) -> None:
         state = self._state
@@ -219,6 +246,7 @@ class RhythmBank(RowStage):
             if count + 1 >= RATE_BEATS and quality >= TRUSTED_QUALITY:
                 self._rate(row, r, known, events)
         state["last_r"][row] = r
+        state["unbeaten"][row] = 0
         # A peak that was recovered late leaves nothing to fall due before the sample at which it became known.
         state["deadline"][row] = np.maximum(r + self._margin + longest, known)
 
@@ -230,7 +258,9 @@ class RhythmBank(RowStage):
         for which in np.argsort(longest, kind="stable").tolist():
             if paused[which] < 0 and r - last_r >= longest[which]:
                 paused[which] = last_r
-                events.append(self._event(row, _WITHOUT_BEATS[which], "onset", last_r, known, float("nan")))
+                events.append(
+                    self._event(row, _WITHOUT_BEATS[which], "onset", last_r, known, float("nan"), until=r)
+                )
 
     def _end_pauses(self, row: int, at: int, known: int, events: list[RhythmEvent]) -> None:
         paused = self._state["paused"][row]

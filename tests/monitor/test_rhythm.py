@@ -315,6 +315,39 @@ def test_a_gap_ends_a_pause_and_waits_anew() -> None:
     assert _of(again, "pause", "asystole") == [("asystole", "onset", 2000, 2800 + MARGIN)]
 
 
+def test_a_duration_is_what_is_certain_when_it_is_told() -> None:
+    """At its onset a pause is as long as no beat can have been missed, or as the interval was, not as the wait."""
+    bank = _bank()
+    events = _run(bank, _peaks([500]), Beats.empty(), end=960)
+    assert [(e.kind, e.duration_s) for e in events] == [("pause", 2.0), ("asystole", 4.0)]
+    recovered = _run(_bank(), _peaks([500, 720], known=[530, 735]), Beats.empty(), end=740)
+    assert [(e.kind, e.transition, e.duration_s) for e in recovered] == [
+        ("pause", "onset", 2.2),
+        ("pause", "end", 2.2),
+    ]
+
+
+def test_a_link_that_loses_packets_cannot_hide_asystole() -> None:
+    """With a packet lost every five seconds the time without beats adds up; a beat or a long gap makes it void."""
+
+    def told(beat_at: int | None, gap: int) -> list[str]:
+        bank = _bank()
+        events = _run(bank, _peaks([500]), Beats.empty(), end=600)
+        first = 600
+        for k in range(8):
+            events += bank.restart(ROW, np.array([first]), np.array([first + gap]))
+            peaks = _peaks([first + gap + 300]) if k == beat_at else Peaks.empty()
+            events += _run(bank, peaks, Beats.empty(), begin=first + gap, end=first + gap + 475)
+            first += gap + 475
+            if any(event.kind == "asystole" for event in events):
+                return [f"after {k + 1} gaps"]
+        return [event.kind for event in events]
+
+    assert told(None, 25) == ["after 2 gaps"]
+    assert told(0, 25) == ["after 3 gaps"]
+    assert told(None, 500) == []
+
+
 def test_limits_hold_from_the_next_beat_on() -> None:
     """Changed limits move the next deadline and no past one."""
     bank = _bank()
