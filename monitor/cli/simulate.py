@@ -25,6 +25,8 @@ _INTRODUCED: Final = 12
 _EXCERPT: Final = "excerpt"
 _DEFAULT_BROKER: Final = "mqtt://127.0.0.1:1883"
 _SYNTHETIC_S: Final = 1800.0
+_HIGHEST_SPEED: Final = 1000.0
+"""Already more than one process can send; beyond, `--seconds` of schedule would take hours."""
 _LONGEST_SYNTHETIC_S: Final = 24 * 3600.0
 
 _HELP = """Replay recordings and synthetic athletes over MQTT, as straps would send them.
@@ -157,8 +159,8 @@ def simulate(
     address = parse_mqtt_url(broker)
     radio = _radio(loss, duplicates, reorder, jitter, dropout or [], lead_off or [])
     # Checked here, because a synthetic athlete's length depends on it before a strap could refuse it.
-    if not 0.0 < speed < float("inf"):
-        raise UsageError(f"--speed {speed:g}: use a number above 0")
+    if not 0.0 < speed <= _HIGHEST_SPEED:
+        raise UsageError(f"--speed {speed:g}: use a number above 0 and at most {_HIGHEST_SPEED:g}")
     records = _records(record or [], lead or [], database)
     if excerpt:
         from simulators.excerpt import read_excerpt
