@@ -161,14 +161,19 @@ async def test_broker_restarted(mosquitto: GuardedServer, how: str) -> None:
     straps = _straps(6, seconds=30.0, speed=8.0)
     said: list[str] = []
     ledger = Ledger(keep=True)
-    async with _listening(mosquitto.port) as listener:
+    async with _listening(mosquitto.port) as listener, _Relay(mosquitto.port) as relay:
         running = asyncio.create_task(
-            run_fleet(straps, broker=_address(mosquitto), ledger=ledger, say=said.append)
+            run_fleet(straps, broker=MqttAddress("127.0.0.1", relay.port), ledger=ledger, say=said.append)
         )
         await _until(lambda: len(listener.samples["a0"]) > 10)
+        # A killed broker has forgotten the listener: who publishes before it is back publishes to nobody.
+        relay.refusing = True
         await asyncio.to_thread(getattr(mosquitto, how))
+        await _until(lambda: not listener.connected.is_set())
         await asyncio.sleep(0.5)
         await asyncio.to_thread(mosquitto.start)
+        await asyncio.wait_for(listener.connected.wait(), 10.0)
+        relay.refusing = False
         report = await running
         await _until(lambda: all({p.sequence for p in listener.samples[s.athlete]} >= {119} for s in straps))
     _assert_whole(straps, listener)
@@ -183,10 +188,11 @@ async def test_broker_restarted(mosquitto: GuardedServer, how: str) -> None:
 
 
 class _Relay:
-    """A TCP relay that can stop passing on what the broker answers, then hang up."""
+    """A TCP relay that can stop passing on what the broker answers, hang up, or let nobody in."""
 
     def __init__(self, port: int) -> None:
         self.deaf = False
+        self.refusing = False
         self.port = 0
         self._broker_port = port
         self._writers: list[asyncio.StreamWriter] = []
@@ -206,6 +212,9 @@ class _Relay:
         self._writers.clear()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refusing:
+            writer.transport.abort()
+            return
         broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
         self._writers += [writer, broker_writer]
         await asyncio.gather(
