@@ -148,11 +148,13 @@ def _announce(
         rrs[i[_RRS] % _KEPT] = r - i[_LAST_R]
         i[_RRS] += 1
         f[_RR] = _quantile(rrs, i[_RRS], 0.5)
+    was_void = i[_VOID] == 1
     i[_VOID] = 0
     beats[i[_BEATS] % _KEPT] = min(height, _BEAT_CAP * f[_HIGH])
     i[_BEATS] += 1
     f[_HIGH] = _quantile(beats, i[_BEATS], _BEAT_QUANTILE)
-    if f[_RIVAL] > 0.0:
+    # What came before the first beat after a gap may have been beats: the search back had no interval to go by.
+    if f[_RIVAL] > 0.0 and not was_void:
         noises[i[_NOISES] % _KEPT] = f[_RIVAL]
         i[_NOISES] += 1
         f[_LOW] = _quantile(noises, i[_NOISES], _NOISE_QUANTILE)
