@@ -40,6 +40,8 @@ MAX_BACKLOG_S: Final = 400.0
 MAX_BACKLOG_PIECES: Final = 1024
 SILENT_AFTER_S: Final = 5.0
 FORGET_AFTER_S: Final = 600.0
+IDLE_BANK_S: Final = 60.0
+"""Once there are `MAX_RATES` banks, one that has had no strap for this long makes room for another rate."""
 STATE_EVERY_S: Final = 0.5
 
 Key = tuple[str, str]
@@ -54,6 +56,10 @@ class WatchCounters:
     beats: int = 0
     alarms: int = 0
     refused: dict[str, int] = field(default_factory=dict)
+
+    def refuse(self, reason: str) -> None:
+        """Count a packet that was refused; whoever reads ``refused`` in another thread keeps a whole mapping."""
+        self.refused = {**self.refused, reason: self.refused.get(reason, 0) + 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class Watch:
         self._reorder = reorder or ReorderLimits()
         self._trained_on = classifier.training_records if classifier is not None else frozenset()
         self._lines: dict[float, Line] = {}
+        self._idle_since: dict[float, float] = {}
         self._owners: dict[tuple[float, int], Athlete] = {}
         self._athletes: dict[Key, Athlete] = {}
         self._sources: dict[Key, str] = {}
@@ -124,8 +131,9 @@ class Watch:
         return self._behind
 
     def lost_packets(self) -> int:
-        """Return how many packets never came, over all athletes there have been."""
-        lost = sum(athlete.assembly.counters.lost for athlete in self._athletes.values())
+        """Return how many packets never came, over all athletes there have been; any thread may ask."""
+        # Copied in one step: a generator would meet the athletes whom `receive` adds meanwhile.
+        lost = sum(athlete.assembly.counters.lost for athlete in list(self._athletes.values()))
         return self._lost_by_the_forgotten + lost
 
     def receive(self, topic: Topic, payload: bytes, now: float) -> None:
@@ -146,7 +154,7 @@ class Watch:
             elif topic.channel == "status":
                 self._status(topic, payload, now)
         except PacketError as error:
-            self.counters.refused[error.reason] = self.counters.refused.get(error.reason, 0) + 1
+            self.counters.refuse(error.reason)
             athlete = self._athletes.get((topic.team, topic.athlete))
             if athlete is not None:
                 athlete.refused += 1
@@ -185,6 +193,8 @@ class Watch:
         for athlete in list(self._athletes.values()):
             self._mind_silence(athlete, now, output)
         self._machine.tick(now)
+        if len(self._lines) >= MAX_RATES:
+            self._drop_idle_banks(now)
         for athlete in self._athletes.values():
             if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
                 athlete.changed = False
@@ -431,7 +441,7 @@ class Watch:
             if len(self._lines) >= MAX_RATES:
                 # The strap changed its rate to one more than there can be: its samples cannot be watched.
                 athlete.pieces.clear()
-                self.counters.refused["range"] = self.counters.refused.get("range", 0) + 1
+                self.counters.refuse("range")
                 return
             line = Line(rate_hz=rate_hz, config=self._config, classifier=self._classifier)
             self._lines[rate_hz] = line
@@ -446,6 +456,14 @@ class Watch:
             del self._owners[athlete.line.rate_hz, athlete.row]
             athlete.line.release(athlete.row)
             athlete.line = None
+
+    def _drop_idle_banks(self, now: float) -> None:
+        in_use = {rate_hz for rate_hz, _ in self._owners}
+        for rate_hz in list(self._lines):
+            if rate_hz in in_use:
+                self._idle_since.pop(rate_hz, None)
+            elif now - self._idle_since.setdefault(rate_hz, now) >= IDLE_BANK_S:
+                del self._lines[rate_hz], self._idle_since[rate_hz]
 
     def _mind_silence(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
         # Packets that are refused are no sign of life: what counts is that samples come.

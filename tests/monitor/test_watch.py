@@ -1,6 +1,9 @@
 """The watch: live and offline agree, and nothing one strap sends can touch another athlete."""
 
+import sys
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,7 @@ from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
 from monitor.sinks.batch import SinkBatch
-from monitor.watch import FORGET_AFTER_S, MAX_RATES, MAX_ROUNDS, SILENT_AFTER_S, Watch
+from monitor.watch import FORGET_AFTER_S, IDLE_BANK_S, MAX_RATES, MAX_ROUNDS, SILENT_AFTER_S, Watch
 from monitor.wire import SamplePacket, StatusMessage, Topic, encode
 from simulators.ledger import Ledger
 from simulators.radio import Radio, RadioSettings
@@ -487,6 +490,48 @@ def test_sampling_rates_are_bounded() -> None:
         watch.tick(0.0)
     assert watch.athletes == MAX_RATES
     assert watch.counters.refused["range"] == MAX_RATES
+
+
+def test_banks_that_nobody_needs_make_room() -> None:
+    """One strap that boots at ever another rate costs others no bank for long, and no bank in use is given up."""
+    watch = Watch(classifier=None)
+    feed(watch, [sent(0, boot=k, rate_hz=200.0 + k) for k in range(MAX_RATES)], 0.0)
+    other = Topic("t", "other", "samples")
+    watch.receive(other, sent(0, rate_hz=360.0), 5.0)
+    assert watch.athletes == 1
+    for now in (5.0, 5.0 + IDLE_BANK_S):
+        feed(watch, [sent(int(now), boot=MAX_RATES, rate_hz=199.0 + MAX_RATES)], now)
+    watch.receive(other, sent(0, rate_hz=360.0), 6.0 + IDLE_BANK_S)
+    states = watch.tick(6.0 + IDLE_BANK_S).states
+    assert sorted((state.athlete, state.rate_hz) for state in states) == [
+        ("a", 199.0 + MAX_RATES),
+        ("other", 360.0),
+    ]
+
+
+def test_totals_can_be_read_while_packets_come() -> None:
+    """The heartbeat's thread asks for totals while the compute thread takes in new athletes and bad packets."""
+    watch = Watch(classifier=None)
+    payload, over = sent(0), threading.Event()
+
+    def arrive() -> None:
+        for k in range(3000):
+            watch.receive(Topic("t", f"a{k}", "samples"), payload, 0.0)
+            watch.receive(Topic("t", f"a{k}", "samples"), b"", 0.0)
+        over.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as compute:
+            arriving = compute.submit(arrive)
+            while not over.is_set() and not arriving.done():
+                assert watch.lost_packets() == 0
+                assert sum(count for _, count in watch.counters.refused.items()) >= 0
+            arriving.result()
+    finally:
+        sys.setswitchinterval(interval)
+    assert watch.counters.refused == {"malformed": 3000}
 
 
 def test_waves_are_made_only_for_those_watched(records: list[Record]) -> None:
