@@ -203,6 +203,7 @@ class _Boot:
         del self._truth[:-_PENDING_LIMIT]
         if not message.scored:
             self._unscored = _union([*self._unscored, *fresh])
+            del self._unscored[:-_PENDING_LIMIT]
         self._drop_oldest(self._reference)
 
     def add_lost(self, first_sample: int, end_sample: int) -> None:
@@ -289,9 +290,9 @@ class _Boot:
         return quiet if horizon - quiet < longest else horizon
 
     def _drop_oldest(self, pending: list[tuple[int, int]]) -> None:
-        if len(pending) > _PENDING_LIMIT:
-            pending.pop(0)
-            self._dropped += 1
+        too_many = max(len(pending) - _PENDING_LIMIT, 0)
+        del pending[:too_many]
+        self._dropped += too_many
 
 
 def _split(events: list[tuple[int, int]], cut: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -262,6 +263,19 @@ def test_a_silent_side_costs_bounded_memory() -> None:
     state = scorer._boots[WHO]
     assert len(state._beats) <= 4_096
     assert state._dropped == 6_000 - 4_096
+
+
+def test_no_message_of_truth_is_kept_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many reference beats in one message, and many stretches apart, cost no more than a bounded memory."""
+    monkeypatch.setattr("monitor.live_scorer._PENDING_LIMIT", 64)
+    scorer = LiveScorer()
+    scorer.truth(*WHO, _message(0, 200, [(sample, "N") for sample in range(200)]))
+    state = scorer._boots[WHO]
+    assert len(state._reference) == 64
+    assert state._dropped == 200 - 64
+    for first in range(1000, 2000, 4):
+        scorer.truth(*WHO, _message(first, first + 2, [], scored=False))
+    assert max(len(state._truth), len(state._unscored)) <= 64
 
 
 def test_athletes_are_apart() -> None:
