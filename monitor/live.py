@@ -115,7 +115,8 @@ class LiveMonitor:
         ]
         sound = False
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            # None of them ends by itself; one that a library's stray cancellation ended must not be gone unnoticed.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         except asyncio.CancelledError:

@@ -89,7 +89,9 @@ class Strap:
             )
         length_s = len(self.record) / self.record.rate_hz
         if not 0.0 <= self.start_s < length_s:
-            raise UsageError(f"start {self.start_s:g} s: {self.record.name} has 0 to {length_s:g} s")
+            raise UsageError(
+                f"start {self.start_s:g} s: {self.record.name} lasts {length_s:g} s; use 0 or more, and less than that"
+            )
 
     @property
     def source(self) -> str:

@@ -1,24 +1,32 @@
 """The command ``strapwatch``: one module per command, joined in `monitor.cli.application`.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. A user's mistake ends in one line, never in a traceback.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 told to end (SIGTERM) while still starting. A user's
+mistake ends in one line, never in a traceback.
 """
 
-import contextlib
-import errno
 import os
-import signal
 import sys
-from types import FrameType
-from typing import Final, NoReturn
+
+try:
+    import contextlib
+    import errno
+    import signal
+    from types import FrameType
+    from typing import Final, NoReturn
+except KeyboardInterrupt:
+    # Until `main` has its own way, Ctrl-C would end in a traceback.
+    os._exit(130)
 
 _INTERRUPTED: Final = 130
+_BY_SIGNAL: Final = 128
 _STDERR: Final = 2
 _SHOW_CURSOR: Final = b"\x1b[?25h"
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    signal.signal(signal.SIGINT, _leave)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _leave)
     _open_standard_streams()
     # Imported only now: until here Ctrl-C would end in a traceback.
     from monitor.cli.application import run
@@ -58,11 +66,11 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def _leave(number: int, _frame: FrameType | None) -> None:
     """End at once, for as long as there is nothing to end in order; commands that have something replace this.
 
     A KeyboardInterrupt would not do: raised inside an import or a compiler it gets lost or ends in a traceback.
     """
     if os.isatty(_STDERR):
         os.write(_STDERR, _SHOW_CURSOR)
-    os._exit(_INTERRUPTED)
+    os._exit(_BY_SIGNAL + number)

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
-from monitor import __version__
 from monitor.cli.alerts import register as _register_alerts
 from monitor.cli.dashboard import register as _register_dashboard
 from monitor.cli.demo import register as _register_demo
@@ -22,22 +20,8 @@ _NAME: Final = "strapwatch"
 _ParseError: Final[Any] = typer.BadParameter.__mro__[1]
 
 
-class _Group(TyperGroup):
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            answer = super().invoke(ctx)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader of our output has left (`strapwatch alerts | head`): nothing is wrong. What is still buffered
-            # goes nowhere, without a complaint at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit from None
-        return answer
-
-
 app = typer.Typer(
     name=_NAME,
-    cls=_Group,
     help="Watch the ECG of a whole team, live. Research software, not a medical device.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -47,6 +31,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag over by position
     if wanted:
+        from monitor import __version__
+
         typer.echo(f"strapwatch {__version__}")
         raise typer.Exit
 
@@ -83,6 +69,14 @@ def run(arguments: Sequence[str]) -> int:
     """
     try:
         code = app(arguments or ["--help"], standalone_mode=False, prog_name=_NAME)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of our output has left (`strapwatch alerts | head`), which click and rich make an exit code of:
+        # nothing is wrong. What is still buffered goes nowhere, without a complaint at exit.
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except _ParseError as error:
         context: Any = getattr(error, "ctx", None)
         command = _NAME if context is None else context.command_path

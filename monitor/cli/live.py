@@ -1,7 +1,6 @@
 """``strapwatch monitor``: the monitor, against any broker and any Redis-compatible server."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -90,8 +89,12 @@ async def _run(settings: "Settings", classifier: "BeatClassifier", watch: "Watch
 
     for ending in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(ending, end, ending)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await task
+    except asyncio.CancelledError:
+        # Only what a signal asked for is an orderly end.
+        if not by_signal:
+            raise
     return signal.SIGINT in by_signal
 
 

@@ -84,7 +84,13 @@ def simulate(
     ] = None,
     team: Annotated[str, typer.Option("--team", metavar="NAME", help="Pseudonym of the team.")] = "demo",
     speed: Annotated[
-        float, typer.Option("--speed", metavar="FACTOR", help="Seconds of signal per second.")
+        float,
+        typer.Option(
+            "--speed",
+            metavar="FACTOR",
+            help="Seconds of signal per second, at most 1000. A monitor that cannot keep up with so many counts what "
+            "it has to refuse.",
+        ),
     ] = 1.0,
     start: Annotated[
         list[float] | None,

@@ -1,5 +1,6 @@
 """The command as a user calls it, as a process: help, wrong usage, bad input, interruption."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ import wfdb
 
 import models
 from monitor import __version__
+from monitor.cli import live
 from monitor.contract import AAMI_CLASSES
 from monitor.embedded import GuardedServer
+from monitor.settings import Settings
 from simulators.ectopy import PrematureBeat
 from simulators.synthetic import SyntheticAthlete, synthesize
 from tests.monitor.processes import COMMAND, Running, environment, run
@@ -308,18 +312,17 @@ def test_alerts_of_a_server_without_alarms(env: dict[str, str], redis_server: Gu
 
 
 def test_a_reader_who_leaves_is_no_failure(env: dict[str, str], school: Path) -> None:
-    """`strapwatch … | head` ends quietly."""
-    with subprocess.Popen(
-        [*COMMAND, "evaluate", str(school / "a2"), "--no-classify", "--json", "-"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait(60.0) == 0
+    """`strapwatch … | head` ends quietly, whatever prints: plain text, help or tables."""
+    evaluate = ("evaluate", str(school / "a2"), "--no-classify")
+    for arguments in (("--version",), ("evaluate", "--help"), evaluate, (*evaluate, "--json", "-")):
+        with subprocess.Popen(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert process.stderr.read() == b"", arguments
+            assert process.wait(60.0) == 0, arguments
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -395,6 +398,50 @@ def test_ctrl_c_ends_what_is_still_starting(
             assert "Traceback" not in told
 
 
+@pytest.mark.parametrize("module", ["typing", "typer", "importlib.metadata"])
+def test_ctrl_c_in_an_import_is_no_traceback(env: dict[str, str], module: str) -> None:
+    """From the command's first own import on: exit 130 and not a word."""
+    code = f"""
+import os, signal, sys
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+for name in ("typing", "contextlib", {module!r}):
+    sys.modules.pop(name, None)
+sys.meta_path.insert(0, Finder)
+sys.argv[1:] = ["--version"]
+from monitor.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=60, env=env
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_monitor_that_gets_ready_ends_in_order(start: Callable[..., Running], tmp_path: Path) -> None:
+    """SIGTERM before anything is open: 143, as documented, and no death by signal."""
+    running = start(*_endless(tmp_path, tmp_path)[1])
+    assert running.said("getting ready", within_s=60.0), running.stderr
+    code, took = running.end(signal.SIGTERM, within_s=10.0)
+    assert code in {0, 143}, running.stderr
+    assert took < END_WITHIN_S
+    assert "Traceback" not in running.stderr
+
+
+async def test_only_a_signal_ends_a_monitor_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cancellation that nobody asked for is no exit 0."""
+    nothing: Any = None
+
+    async def cancelled(*_arguments: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(live, "_watch", cancelled)
+    with pytest.raises(asyncio.CancelledError):
+        await live._run(Settings(), nothing, nothing)
+
+
 def test_ctrl_c_ends_what_compiles(env: dict[str, str], tmp_path: Path) -> None:
     """The first start ever compiles for many seconds; nobody has to wait for that."""
     monitor = _endless(tmp_path, tmp_path)[1]
@@ -410,9 +457,7 @@ def test_ctrl_c_ends_what_compiles(env: dict[str, str], tmp_path: Path) -> None:
     assert "Traceback" not in running.stderr
 
 
-@pytest.mark.parametrize(
-    ("how", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {0, 130, -signal.SIGTERM})]
-)
+@pytest.mark.parametrize(("how", "codes"), [(signal.SIGINT, {130}), (signal.SIGTERM, {0, 130, 143})])
 def test_unreachable_servers_are_tried_again_until_a_signal(
     start: Callable[..., Running], school: Path, tmp_path: Path, how: signal.Signals, codes: set[int]
 ) -> None:

@@ -353,3 +353,15 @@ async def test_an_error_in_the_watch_ends_the_monitor_and_loses_no_alarm() -> No
         await monitoring(watch, sink).run()
     assert watch.ticks == 2
     assert sink.alarms == [ALARM]
+
+
+async def test_a_part_that_a_stray_cancellation_ends_ends_the_monitor() -> None:
+    """A monitor never goes on without one of its parts."""
+
+    class Stray(Kept):
+        async def watched(self) -> set[tuple[str, str]]:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(5.0):
+            await monitoring(Slow(0.0), Stray()).run()

@@ -71,7 +71,7 @@ def test_records(recordings: Path, embedded_broker: EmbeddedBroker) -> None:
         (("--excerpt", "--seconds", "-1"), "--seconds -1"),
         (("--excerpt", "--loss", "2"), "loss 2"),
         (("--excerpt", "--dropout", "five"), "--dropout 'five': use START:LENGTH"),
-        (("--excerpt", "--start", "301"), "start 301 s: mitdb/208 has 0 to 300 s"),
+        (("--excerpt", "--start", "300"), "start 300 s: mitdb/208 lasts 300 s; use 0 or more, and less"),
         (("--excerpt", "--athlete", "a", "--athlete", "b"), "--athlete is there 2 times for 1 straps"),
         (("--excerpt", "--athlete", "Jane Doe"), "athlete 'Jane Doe'"),
         (("--excerpt", "--broker", "http://x"), "http://x"),

@@ -143,7 +143,7 @@ def test_wrong_values_are_refused() -> None:
         ({"packet_s": 0.001}, "packet of 0.001 s"),
         ({"packet_s": 500.0}, "packet of 500 s"),
         ({"packet_s": float("nan")}, "packet of nan"),
-        ({"start_s": 20.0}, "start 20 s: test/r has 0 to 20 s"),
+        ({"start_s": 20.0}, "start 20 s: test/r lasts 20 s; use 0 or more, and less"),
         ({"start_s": -1.0}, "start -1 s"),
         ({"speed": 0.0}, "speed 0"),
         ({"speed": float("nan")}, "speed nan"),
