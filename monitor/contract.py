@@ -184,14 +184,39 @@ class Beats:
 
 RhythmKind = Literal[
     "pause",
+    "long_pause",
     "asystole",
-    "ventricular_couplet",
+    "ventricular_fibrillation",
+    "sustained_ventricular_tachycardia",
     "ventricular_run",
+    "polymorphic_run",
+    "idioventricular_rhythm",
+    "ventricular_couplet",
+    "r_on_t",
     "bigeminy",
+    "trigeminy",
+    "isolated_ventricular",
+    "possible_ventricular_run",
+    "ventricular_burden_rising",
+    "supraventricular_run",
+    "atrial_fibrillation",
     "bradycardia",
     "tachycardia",
+    "rate_above_maximum",
 ]
-TechnicalKind = Literal["lead_off", "flat", "railed", "noisy", "strap_silent"]
+TechnicalKind = Literal[
+    "lead_off",
+    "flat",
+    "railed",
+    "noisy",
+    "strap_silent",
+    "packet_loss",
+    "battery_low",
+    "monitor_overloaded",
+    "redis_unreachable",
+]
+EffortPhase = Literal["rest", "effort", "recovery"]
+EFFORT_PHASES: Final[tuple[EffortPhase, ...]] = ("rest", "effort", "recovery")
 EpisodeTransition = Literal["onset", "update", "end"]
 AlarmTransition = Literal["raised", "escalated", "completed", "cleared", "acknowledged"]
 Priority = Literal["high", "medium", "low", "information"]
