@@ -18,6 +18,7 @@ from models.beat_set import NO_BEAT, BeatSet
 from monitor.beat_matching import match_beats, window_samples
 from monitor.contract import AAMI_CLASSES, Beats, Block
 from monitor.errors import RecordError
+from monitor.evaluation import valid_stretches
 from monitor.line import Line
 from simulators.records import Record, find_record, read_record
 
@@ -72,7 +73,7 @@ def load_beats(
 
 
 def stream(record: Record, *, line: Line | None = None) -> Beats:
-    """Return all beats of a record, as the streaming stages announce them.
+    """Return all beats of a record, as the streaming stages announce them; without a valid sample the lead is off.
 
     Parameters
     ----------
@@ -82,15 +83,18 @@ def stream(record: Record, *, line: Line | None = None) -> Beats:
         Has the classifier, if there is to be one; by default a new line without.
     """
     line = line or Line(rate_hz=record.rate_hz, capacity=1)
-    row = line.claim()
+    stretches = valid_stretches(record).tolist()
+    row = line.claim(stretches[0][0] if stretches else 0)
     rows = np.array([row])
     step = int(_BLOCK_S * record.rate_hz)
-    samples = np.where(record.valid, record.millivolts, np.float32(0.0))
     parts = []
-    for first in range(0, len(record), step):
-        part = slice(first, first + step)
-        block = Block(rows, np.array([first]), samples[np.newaxis, part], record.valid[np.newaxis, part])
-        parts.append(line.process(block).beats)
+    for place, (begin, end) in enumerate(stretches):
+        if place > 0:
+            parts.append(line.restart(rows, np.array([begin]), lead_off=True).beats)
+        for first in range(begin, end, step):
+            samples = record.millivolts[np.newaxis, first : min(first + step, end)]
+            block = Block(rows, np.array([first]), samples, np.ones(samples.shape, np.bool_))
+            parts.append(line.process(block).beats)
     parts.append(line.finish(rows).beats)
     line.release(row)
     return Beats.join(parts)
@@ -136,14 +140,17 @@ def cut(record: Record, *, name: str | None = None) -> BeatSet:
 
 @functools.cache
 def stages_version() -> str:
-    """Return a hash of the source of every module that shapes a beat."""
+    """Return a hash of the source of every module that shapes a beat or reads its record."""
     import monitor
+    import simulators
 
     digest = hashlib.sha256()
     folder = Path(monitor.__file__).parent
     names = ("beat_matching", "beats", "denoise", "filters", "history", "line", "quality", "rpeaks")
     for name in names:
         digest.update((folder / f"{name}.py").read_bytes())
+    for name in ("annotations", "records"):
+        digest.update((Path(simulators.__file__).parent / f"{name}.py").read_bytes())
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()[:16]
 

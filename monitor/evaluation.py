@@ -157,7 +157,7 @@ def _run_bank(
     timing: Timing,
     progress: Callable[[int], None] | None,
 ) -> list[Announced]:
-    stretches = [_valid_stretches(record) for record in records]
+    stretches = [valid_stretches(record) for record in records]
     starts = [int(of_record[0, 0]) if len(of_record) else 0 for of_record in stretches]
     rows = np.array([line.claim(start) for start in starts], np.int64)
     collector = _Collector(rows)
@@ -200,7 +200,7 @@ def _samples(records: Sequence[Record], active: Sequence[int], begin: int, end: 
     return samples
 
 
-def _valid_stretches(record: Record) -> IntArray:
+def valid_stretches(record: Record) -> IntArray:
     """Return the stretches of valid samples: first sample and first after, shape ``[stretches, 2]``."""
     valid = np.concatenate([[False], record.valid, [False]])
     changes: IntArray = np.flatnonzero(valid[1:] != valid[:-1])

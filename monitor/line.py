@@ -170,8 +170,8 @@ class Line:
         Raises
         ------
         ValueError
-            If the block is too long, does not begin where its rows stand, or holds NaN or infinity, which would stay
-            in the filters for ever; nothing is changed then, in no row.
+            If the block is too long, does not begin where its rows stand, holds samples that are not trusted, or
+            holds NaN or infinity, which would stay in the filters for ever; nothing is changed then, in no row.
         """
         if block.samples.shape[1] > self._max_block:
             raise ValueError(
@@ -186,6 +186,11 @@ class Line:
         if not finite.all():
             raise ValueError(
                 f"rows {block.rows[~finite]} hold NaN or infinity; leave such samples out and restart the rows"
+            )
+        trusted = block.trusted.all(axis=1)
+        if not trusted.all():
+            raise ValueError(
+                f"rows {block.rows[~trusted]} hold untrusted samples; leave such out and restart the rows"
             )
         filtered = self._eye.process(block)
         banded = self._ear.process(block)

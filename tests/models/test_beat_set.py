@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.beat_data import cut, load_beats
+from models.beat_data import cut, load_beats, stream
 from models.beat_set import NO_BEAT, BeatSet
 from models.evaluation import announce, evaluate
 from models.runtime import load_classifier
 from monitor.contract import UNSURE_LABEL
+from monitor.evaluation import run_line
 from simulators.records import read_record
+from simulators.synthetic_team import synthetic_team
 
 MadeUp = Callable[[tuple[str, ...], int, int], BeatSet]
 
@@ -89,3 +91,16 @@ def test_the_cut_does_not_depend_on_the_lead_before(recordings: Path) -> None:
     first, second = cut(record), cut(record)
     np.testing.assert_array_equal(first.window, second.window)
     np.testing.assert_array_equal(first.context, second.context)
+
+
+def test_a_hole_in_a_record_is_cut_as_it_is_watched() -> None:
+    """Around samples that a recording lacks, training sees the beats that an evaluation sees, and no others."""
+    record = synthetic_team(1, seconds=40.0, seed=3)[0]
+    millivolts = record.millivolts.copy()
+    millivolts[:500] = np.nan
+    millivolts[5_010:6_300] = np.nan
+    record = replace(record, millivolts=millivolts)
+    beats, watched = stream(record), run_line([record])[0]
+    np.testing.assert_array_equal(beats.r_sample, watched.r_sample)
+    assert np.isnan(beats.rr_s).sum() == 2
+    assert not beats.complete[beats.r_sample < 5_010][-1]

@@ -632,6 +632,20 @@ def test_what_is_no_number_is_refused_at_the_border(bad: float) -> None:
         assert _finish(line, row, told[position]).digest() == _whole(position + 1).digest()
 
 
+def test_samples_that_mean_nothing_are_refused_at_the_border() -> None:
+    """A block with samples that are not trusted is refused whole, naming the row, and the row goes on unharmed."""
+    signal = _ecg()
+    line = _line()
+    row = line.claim()
+    told = _feed(line, row, signal[:1000], [250])
+    block = _block([row], [1000], signal[np.newaxis, 1000:1200])
+    block.trusted[0, 7] = False
+    with pytest.raises(ValueError, match=r"\[0\].*untrusted"):
+        line.process(block)
+    told = _feed(line, row, signal, [250], begin=1000, told=told)
+    assert _finish(line, row, told).digest() == _whole().digest()
+
+
 def test_misplaced_blocks_are_refused() -> None:
     """Blocks that do not follow, go back or are too long are refused, and the row goes on unharmed."""
     signal = _ecg()
