@@ -1,10 +1,16 @@
-"""The catalogue of alarms: what each kind means, how urgent it is, and what to do."""
+"""The catalogue of alarms: what each kind means, how urgent it is, when it is told and over, and what to do.
+
+Delays of the condition (`AlarmRule.onset_delay_s`, `clear_delay_s`, `repeat_after_s`) run on the sample clock; what
+concerns people (`display_s`, `answer_within_s`) runs in real time.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from monitor.contract import AAMI_CLASSES, Priority, RhythmEvent, RhythmKind, TechnicalKind
 
@@ -31,6 +37,20 @@ class AlarmRule:
         What to do.
     sentence : callable
         Says what was seen, in one plain sentence.
+    onset_delay_s : float
+        Seconds of samples for which the condition must go on after its onset is known before it is told; what ends
+        before that is no alarm. It comes on top of what the condition itself needs.
+    clear_delay_s : float
+        Hysteresis: seconds of samples for which the condition must stay away before the alarm is over; if it comes
+        back sooner, the alarm goes on.
+    repeat_after_s : float
+        Repeat suppression: a condition that comes back within this many seconds of samples after the alarm was over is
+        told only once it has lasted until then; what ends sooner is counted with the alarm before.
+    display_s : float
+        Minimum display time: seconds for which an alarm stays listed after it was raised, though it be over.
+    answer_within_s : float or None
+        Seconds after which an alarm that nobody has acknowledged is told as unanswered and leaves the building; None:
+        never.
     """
 
     priority: Priority
@@ -38,6 +58,46 @@ class AlarmRule:
     latched: bool
     action: str
     sentence: Callable[[RhythmEvent], str]
+    onset_delay_s: float = 0.0
+    clear_delay_s: float = 2.0
+    repeat_after_s: float = 0.0
+    display_s: float = 30.0
+    answer_within_s: float | None = None
+
+
+class RuleChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What somebody has set otherwise than the catalogue for one kind; None leaves it as it is.
+
+    Attributes
+    ----------
+    priority, latched, onset_delay_s, clear_delay_s, repeat_after_s, display_s, answer_within_s
+        See `AlarmRule`; an `answer_within_s` of 0 means never.
+    """
+
+    priority: Priority | None = None
+    latched: bool | None = None
+    onset_delay_s: float | None = None
+    clear_delay_s: float | None = None
+    repeat_after_s: float | None = None
+    display_s: float | None = None
+    answer_within_s: float | None = None
+
+
+def changed_rules(changes: Mapping[Kind, RuleChange]) -> Mapping[Kind, AlarmRule]:
+    """Return the catalogue as somebody has set it.
+
+    Raises
+    ------
+    KeyError
+        If there is no such kind.
+    """
+    rules = dict(CATALOGUE)
+    for kind, change in changes.items():
+        given = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+        if given.get("answer_within_s") == 0:
+            given["answer_within_s"] = None
+        rules[kind] = replace(rules[kind], **given)
+    return MappingProxyType(rules)
 
 
 def _rate(event: RhythmEvent) -> str:
@@ -58,15 +118,52 @@ def escalates(event: RhythmEvent) -> bool:
     )
 
 
+_ANSWER_WITHIN_S: Final[Mapping[Priority, float | None]] = MappingProxyType(
+    {"high": 60.0, "medium": 180.0, "low": None, "information": None}
+)
+
+
 def _heart(
-    priority: Priority, action: str, sentence: Callable[[RhythmEvent], str], *, latched: bool
+    priority: Priority,
+    action: str,
+    sentence: Callable[[RhythmEvent], str],
+    *,
+    latched: bool,
+    onset_delay_s: float = 0.0,
+    clear_delay_s: float = 2.0,
+    repeat_after_s: float = 0.0,
 ) -> AlarmRule:
-    return AlarmRule(priority=priority, technical=False, latched=latched, action=action, sentence=sentence)
-
-
-def _strap(priority: Priority, action: str, text: str) -> AlarmRule:
     return AlarmRule(
-        priority=priority, technical=True, latched=False, action=action, sentence=lambda _event: text
+        priority=priority,
+        technical=False,
+        latched=latched,
+        action=action,
+        sentence=sentence,
+        onset_delay_s=onset_delay_s,
+        clear_delay_s=clear_delay_s,
+        repeat_after_s=repeat_after_s,
+        answer_within_s=_ANSWER_WITHIN_S[priority],
+    )
+
+
+def _strap(
+    priority: Priority,
+    action: str,
+    text: str,
+    *,
+    onset_delay_s: float = 0.0,
+    clear_delay_s: float = 2.0,
+    repeat_after_s: float = 20.0,
+) -> AlarmRule:
+    return AlarmRule(
+        priority=priority,
+        technical=True,
+        latched=False,
+        action=action,
+        sentence=lambda _event: text,
+        onset_delay_s=onset_delay_s,
+        clear_delay_s=clear_delay_s,
+        repeat_after_s=repeat_after_s,
     )
 
 
@@ -119,24 +216,31 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
             "STOP the athlete, let the rate come down",
             lambda e: f"Heart rate above the athlete's limit{_rate(e)}.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "bradycardia": _heart(
             "medium",
             "Ask the athlete how they feel",
             lambda e: f"Heart rate below the athlete's limit{_rate(e)}.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "ventricular_couplet": _heart(
             "low",
             "Watch; tell the physician after training",
             lambda e: f"Two ventricular beats in a row{_rate(e)}.",
             latched=False,
+            repeat_after_s=60.0,
         ),
         "bigeminy": _heart(
             "low",
             "Watch; tell the physician after training",
             lambda e: f"Every second beat is ventricular{_rate(e)}.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "idioventricular_rhythm": _heart(
             "low",
@@ -197,9 +301,38 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
         ),
         "flat": _strap("medium", "CHECK STRAP and the athlete", "The signal stands still."),
         "railed": _strap("medium", "CHECK STRAP: dry off, reseat", "The signal is at the end of its range."),
-        "noisy": _strap("low", "CHECK STRAP when there is time", "The signal is too noisy to be trusted."),
+        "noisy": _strap(
+            "low",
+            "CHECK STRAP when there is time",
+            "The signal is too noisy to be trusted.",
+            onset_delay_s=3.0,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
+        ),
+        # Its samples stand still, so nothing on the sample clock can hold it back.
         "strap_silent": _strap(
-            "medium", "CHECK STRAP: battery, range", "No packet has come from the strap for a while."
+            "medium",
+            "CHECK STRAP: battery, range",
+            "No packet has come from the strap for a while.",
+            repeat_after_s=0.0,
+        ),
+        # Raised by the watchdog at the receiver, which needs no monitor for it.
+        "monitoring_lost": AlarmRule(
+            priority="high",
+            technical=True,
+            latched=False,
+            action="NOBODY WATCHES: look after the athletes, see to the monitor",
+            sentence=lambda e: f"Nothing has been heard of the monitor for {e.duration_s:.0f} s.",
+        ),
+        # Travels the whole way of an alarm, so that its absence shows when the way is broken.
+        "canary": AlarmRule(
+            priority="information",
+            technical=True,
+            latched=False,
+            action="Nothing: a test alarm that shows that alarms arrive",
+            sentence=lambda _event: "Alarms can travel.",
+            clear_delay_s=0.0,
+            display_s=0.0,
         ),
         "packet_loss": _strap(
             "low", "CHECK STRAP: range, radio", "Many of the strap's packets do not arrive."

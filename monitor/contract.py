@@ -218,7 +218,7 @@ TechnicalKind = Literal[
 EffortPhase = Literal["rest", "effort", "recovery"]
 EFFORT_PHASES: Final[tuple[EffortPhase, ...]] = ("rest", "effort", "recovery")
 EpisodeTransition = Literal["onset", "update", "end"]
-AlarmTransition = Literal["raised", "escalated", "completed", "cleared", "acknowledged"]
+AlarmTransition = Literal["raised", "escalated", "completed", "unanswered", "cleared", "acknowledged"]
 Priority = Literal["high", "medium", "low", "information"]
 PRIORITIES: Final[tuple[Priority, ...]] = ("high", "medium", "low", "information")
 
@@ -289,12 +289,14 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     team, athlete : str
         Pseudonyms.
+    strap : str
+        The strap that saw it; empty where it is not known.
     boot : int
         The strap's boot.
     kind : str
         A `RhythmKind` or `TechnicalKind`.
     episode : int
-        Sample at which the episode began; with team, athlete, boot and kind it is the alarm's identity.
+        Sample at which the episode began; with team, athlete, strap, boot and kind it is the alarm's identity.
     transition : str
         What happened to the alarm.
     priority : str
@@ -345,8 +347,13 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     settings_hash: str = ""
     by: str = ""
+    strap: str = ""
 
     @property
     def identity(self) -> str:
-        """``team.athlete.boot.kind.episode``: the same in every transition, and what a user acknowledges."""
-        return f"{self.team}.{self.athlete}.{self.boot}.{self.kind}.{self.episode}"
+        """``team.athlete.strap.boot.kind.episode``: the same in every transition, and what a user acknowledges.
+
+        Without ``strap.`` where the strap is not known.
+        """
+        strap = f"{self.strap}." if self.strap else ""
+        return f"{self.team}.{self.athlete}.{strap}{self.boot}.{self.kind}.{self.episode}"
