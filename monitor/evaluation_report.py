@@ -5,7 +5,6 @@ EC57 asks, and recordings the model was trained on.
 """
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -16,10 +15,10 @@ import numpy as np
 
 from monitor.contract import AAMI_CLASSES, LABELS, IntArray
 from monitor.evaluation import Announced
+from monitor.recordings import is_listed, recording_of
 from monitor.scoring import LEARNING_S, ClassCounts, QrsCounts, Score, score_beats
 from simulators.annotations import PACED_RECORDS, Truth
 
-_NOISE_STRESS = re.compile(r"(?P<record>\d{3})e_?\d{1,2}")
 _SAME_PERSON: Final = {"202": "201"}
 """MIT-BIH records of a person who has another one."""
 
@@ -105,7 +104,7 @@ def score_record(
         for start in (0, math.ceil(LEARNING_S * truth.rate_hz))
     )
     training = frozenset(training_records)
-    relative = _SAME_PERSON.get(_recording(name))
+    relative = _SAME_PERSON.get(recording_of(name))
     return RecordScore(
         name=name,
         lead=lead,
@@ -122,21 +121,6 @@ def score_record(
             else ""
         ),
     )
-
-
-def is_listed(name: str, records: Iterable[str]) -> bool:
-    """Whether a record, or the recording it was made of, is among `records`.
-
-    Folders are not compared, so that a copy elsewhere is recognised too; a noise-stress record such as
-    ``118e06`` is recording 118.
-    """
-    return _recording(name) in {_recording(record) for record in records}
-
-
-def _recording(name: str) -> str:
-    base = name.rsplit("/", 1)[-1]
-    noisy = _NOISE_STRESS.fullmatch(base)
-    return noisy["record"] if noisy else base
 
 
 def gross(scores: Sequence[RecordScore], *, learning: bool) -> tuple[QrsCounts, ClassCounts]:

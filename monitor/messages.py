@@ -17,13 +17,14 @@ STRIP_AFTER_S: Final = 5.0
 def beat_entry(athlete: Athlete, beats: Beats, index: int) -> BeatEntry:
     """Return one of an athlete's beats as it goes into the Stream."""
     known = int(beats.known_sample[index])
+    probabilities: list[float] = beats.probabilities[index].tolist()
     rr_s = float(beats.rr_s[index])
     return BeatEntry(
         boot=athlete.boot,
         r_sample=int(beats.r_sample[index]),
         known_sample=known,
         label=LABELS[int(beats.label[index])],
-        probabilities=tuple(beats.probabilities[index].tolist()) if beats.complete[index] else (),
+        probabilities=tuple(probabilities) if any(probabilities) else (),
         quality=float(beats.quality[index]),
         rr_s=None if np.isnan(rr_s) else rr_s,
         due_at=athlete.due_at(known),

@@ -27,6 +27,7 @@ from monitor.contract import (
 from monitor.errors import PacketError
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message, with_strip
+from monitor.recordings import recording_of
 from monitor.rhythm import AthleteLimits
 from monitor.sinks.batch import SinkBatch
 from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
@@ -107,7 +108,8 @@ class Watch:
         self._config = config or LineConfig()
         self._limits_of = limits_of or (lambda _team, _athlete: self._config.limits)
         self._reorder = reorder or ReorderLimits()
-        self._trained_on = classifier.training_records if classifier is not None else frozenset()
+        records = classifier.training_records if classifier is not None else ()
+        self._trained_on = frozenset(recording_of(record) for record in records)
         self._lines: dict[float, Line] = {}
         self._idle_since: dict[float, float] = {}
         self._owners: dict[tuple[float, int], Athlete] = {}
@@ -203,7 +205,7 @@ class Watch:
                     athlete_state(
                         athlete,
                         now,
-                        trained_on=athlete.source in self._trained_on,
+                        trained_on=recording_of(athlete.source) in self._trained_on,
                         alarms=self._machine.active(athlete.team, athlete.name),
                     )
                 )

@@ -19,7 +19,8 @@ from monitor.cli.evaluate import register
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import RecordError, StrapwatchError, UsageError
 from monitor.evaluation import Announced, Timing, run_line
-from monitor.evaluation_report import RecordScore, gross, is_listed, report, score_record
+from monitor.evaluation_report import RecordScore, gross, report, score_record
+from monitor.recordings import is_listed
 from monitor.scoring import QrsCounts
 from simulators.annotations import AAMI_SYMBOLS, Truth
 from simulators.ectopy import PrematureBeat

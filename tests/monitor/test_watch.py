@@ -545,11 +545,24 @@ def test_waves_are_made_only_for_those_watched(records: list[Record]) -> None:
     assert end == len(records[0])
 
 
-def test_the_state_tells_recordings_the_model_was_trained_on(records: list[Record]) -> None:
-    """The status names what a simulator replays; the state says so when the model was trained on it."""
-    watch = Watch(classifier=SlopeClassifier())
-    status = StatusMessage(version=1, strap="s0", online=True, boot=1, source="synthetic")
+@pytest.mark.parametrize(
+    ("source", "trained_on"),
+    [("mitdb/118", True), ("1.0.0/118", True), ("nstdb/118e06", True), ("mitdb/100", False), ("", False)],
+)
+def test_the_state_tells_recordings_the_model_was_trained_on(
+    *, records: list[Record], source: str, trained_on: bool
+) -> None:
+    """The status names what a simulator replays; the state says so when the model knows it, whatever its folder."""
+    watch = Watch(classifier=SlopeClassifier(training_records=frozenset({"mitdb/118"})))
+    status = StatusMessage(version=1, strap="s0", online=True, boot=1, source=source)
     watch.receive(Topic("t", "a0", "status"), encode(status), 0.0)
     watch.receive(*arrivals(straps(records)[0])[0][1:], now=0.0)
     state = watch.tick(0.0).states[0]
-    assert (state.source, state.trained_on) == ("synthetic", True)
+    assert (state.source, state.trained_on) == (source, trained_on)
+
+
+def test_a_beat_that_was_not_classified_has_no_probabilities() -> None:
+    """Without a classifier beats are unsure, and nothing is said of their classes."""
+    told = feed(Watch(classifier=None), [sent(k) for k in range(30)], 0.0)
+    assert len(told.beats) > 3
+    assert {(beat.label, beat.probabilities) for _, _, beat in told.beats} == {("unsure", ())}
