@@ -15,6 +15,7 @@ import numpy as np
 from monitor.catalogue import CATALOGUE, AlarmRule, escalates
 from monitor.contract import PRIORITIES, Alarm, AlarmTransition, Priority, RhythmEvent, RowState
 from monitor.live_state import ActiveAlarm, by_urgency
+from monitor.rows import number_in
 
 VERSION: Final = 2
 DISPLAY_S: Final = 30.0
@@ -232,7 +233,7 @@ class AlarmMachine:
         ValueError
             If the state has another version or is damaged; nothing is changed then.
         """
-        if int(state.get("version", np.array(-1))) != VERSION:
+        if number_in(state, "version") != VERSION:
             raise ValueError(f"alarm state has another version than {VERSION}")
         try:
             alarms = msgspec.msgpack.decode(state["alarms"].tobytes(), type=dict[str, _Open])

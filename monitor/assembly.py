@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.contract import FloatArray, RowState
+from monitor.rows import number_in
 from monitor.wire import SamplePacket
 
 VERSION: Final = 1
@@ -248,7 +249,7 @@ class StrapAssembly:
         ValueError
             If it has another version or is damaged; nothing is changed then.
         """
-        if int(state.get("version", np.array(-1))) != VERSION:
+        if number_in(state, "version") != VERSION:
             raise ValueError(f"assembly state has another version than {VERSION}")
         try:
             described = msgspec.msgpack.decode(state["assembly"].tobytes())

@@ -11,6 +11,7 @@ from monitor.alarms import Whose
 from monitor.assembly import Piece, StrapAssembly
 from monitor.contract import LABELS, RowState
 from monitor.line import Line
+from monitor.rows import number_in
 
 VERSION: Final = 2
 RECENT_LABELS: Final = 60
@@ -169,7 +170,7 @@ class Athlete:
         ValueError
             If it has another version or is damaged.
         """
-        if int(state.get("version", np.array(-1))) != VERSION:
+        if number_in(state, "version") != VERSION:
             raise ValueError(f"athlete state has another version than {VERSION}")
         try:
             described = msgspec.msgpack.decode(state["athlete"].tobytes())

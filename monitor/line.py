@@ -32,7 +32,7 @@ from monitor.filters import FilterBank, classifier_sections, detector_sections
 from monitor.history import History
 from monitor.quality import QualityBank
 from monitor.rhythm import AthleteLimits, RhythmBank
-from monitor.rows import RowStage
+from monitor.rows import RowStage, number_in
 from monitor.rpeaks import RPeakBank
 
 MAX_BLOCK_S: Final = 1.0
@@ -270,9 +270,9 @@ class Line:
         stages = self._stages()
         if set(state) != {_SELF, *stages}:
             raise ValueError(f"state holds stages {sorted(state)}, this line has {sorted((_SELF, *stages))}")
-        rate_hz = float(state[_SELF]["rate_hz"])
+        rate_hz = number_in(state[_SELF], "rate_hz")
         if rate_hz != self.rate_hz:
-            raise ValueError(f"state is one of {rate_hz:g} Hz, this line runs at {self.rate_hz:g} Hz")
+            raise ValueError(f"state is one of {rate_hz} Hz, this line runs at {self.rate_hz:g} Hz")
         before = {name: stage.export_row(row) for name, stage in stages.items()}
         try:
             for name, stage in stages.items():

@@ -10,6 +10,14 @@ from monitor.contract import IntArray, RowState
 _VERSION_KEY = "version"
 
 
+def number_in(state: RowState, name: str) -> float | None:
+    """Return the one number that a state holds under `name`; None where there is none."""
+    value = state.get(name)
+    if value is None or value.shape != () or value.dtype.kind not in "iuf":
+        return None
+    return float(value)
+
+
 class Rows:
     """Arrays of shape ``[capacity, …]``, one row a strap.
 
@@ -72,7 +80,7 @@ class Rows:
         ValueError
             If version, names or shapes are not this layout's; nothing is changed then.
         """
-        found = int(state[_VERSION_KEY]) if _VERSION_KEY in state else None
+        found = number_in(state, _VERSION_KEY)
         if found != self.version:
             raise ValueError(f"row state has version {found}, this stage has {self.version}")
         if set(state) - {_VERSION_KEY} != set(self._arrays):

@@ -29,8 +29,9 @@ from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message, with_strip
 from monitor.recordings import recording_of
 from monitor.rhythm import AthleteLimits
+from monitor.rows import number_in
 from monitor.sinks.batch import SinkBatch
-from monitor.wire import SamplePacket, Topic, decode_samples, decode_status
+from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ, SamplePacket, Topic, decode_samples, decode_status
 
 MAX_ATHLETES: Final = 5000
 MAX_RATES: Final = 16
@@ -251,7 +252,10 @@ class Watch:
         own, assembly, alarms = (stages.pop(part) for part in ("watch", "assembly", "alarms"))
         athlete = Athlete(team, name, StrapAssembly(self._reorder), last_packet_at=now)
         athlete.assembly.import_row(assembly)
-        self._claim(athlete, float(own.get("rate_hz", np.array(np.nan))), athlete.assembly.boot, 0)
+        rate_hz = number_in(own, "rate_hz")
+        if rate_hz is None or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+            raise ValueError(f"athlete state is one of {rate_hz} Hz")
+        self._claim(athlete, rate_hz, athlete.assembly.boot, 0)
         if athlete.line is None:
             raise ValueError(f"more than {MAX_RATES} different sampling rates")
         try:

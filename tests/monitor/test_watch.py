@@ -433,7 +433,12 @@ def test_an_import_that_fails_leaves_nothing() -> None:
     state = here.export_athlete("t", "a")
     with pytest.raises(ValueError, match="already"):
         here.import_athlete("t", "a", state, 8.0)
+    no_number = np.array([1, 2], np.uint8)
     for stage in state:
+        for name in {"version", "rate_hz"} & set(state[stage]):
+            with pytest.raises(ValueError, match=r"state|stage"):
+                there.import_athlete("t", "a", {**state, stage: {**state[stage], name: no_number}}, 8.0)
+            assert (there.athletes, len(there._owners)) == (0, 0)
         partial = {name: value for name, value in state.items() if name != stage}
         damaged = {**state, stage: {**state[stage], "version": np.array(999), "rate_hz": np.array(360.5)}}
         for wrong in (partial, damaged):
