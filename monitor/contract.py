@@ -214,6 +214,8 @@ TechnicalKind = Literal[
     "battery_low",
     "monitor_overloaded",
     "redis_unreachable",
+    "monitoring_lost",
+    "canary",
 ]
 EffortPhase = Literal["rest", "effort", "recovery"]
 EFFORT_PHASES: Final[tuple[EffortPhase, ...]] = ("rest", "effort", "recovery")
