@@ -41,6 +41,9 @@ def explain(
     if first["type"] == "value_error":
         # Its text is our own; the input may be a URL with a password.
         return f"{where}: {dotted}{': ' if dotted else ''}{first['ctx']['error']}"
+    if first["type"] == "model_type":
+        name = ".".join((*location[:1], *(f'"{part}"' for part in location[1:])))
+        return f"{where}: {dotted} is {first['input']!r}; use a section, [{name}]"
     field = known_fields(settings).get(_general(location))
     allowed = f"use {allowed_values(field)}" if field is not None else first["msg"]
     return f"{where}: {dotted} is {first['input']!r}; {allowed}"

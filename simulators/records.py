@@ -103,6 +103,8 @@ def find_record(name_or_path: str | Path, *, database: Path | None = None) -> Pa
     wanted = Path(name_or_path).expanduser()
     if wanted.suffix in {".hea", ".dat", ".atr"}:
         wanted = wanted.with_suffix("")
+    if not wanted.name:
+        raise RecordError(f"{str(name_or_path)!r}: no record's name; use one such as mitdb/208, or its path")
     folder = data_folder() if database is None else database.expanduser()
     # An absolute path replaces the folder before it. Database "mitdb" with record "mitdb/208" is clear enough.
     inside = [folder.parent / wanted] if folder.name == wanted.parent.name else []

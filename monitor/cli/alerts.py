@@ -128,7 +128,12 @@ async def _alerts(url: str, teams: Sequence[str], *, follow: bool, json: bool, c
     from monitor.dashboard.alarm_list import as_json, read_alarms, table
     from monitor.dashboard.ledger import Ledger
 
-    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    class Piped(Console):
+        def on_broken_pipe(self) -> None:
+            # An exit out of a task would tear the event loop down with a traceback.
+            raise BrokenPipeError
+
+    console = Piped(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     ledger = Ledger()
     async with _opened(url, keep_trying=follow) as client:
         # By the server's own clock, so that nothing falls between the list and what follows.

@@ -42,9 +42,11 @@ def dashboard(
     ] = None,
 ) -> None:
     """Run the dashboard until it is left."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # It draws on standard error.
+    if not all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         raise UsageError(
-            "the dashboard needs a terminal on both sides; `strapwatch alerts --follow` does without one"
+            "the dashboard needs a terminal on all sides, standard error too; "
+            "`strapwatch alerts --follow` does without one"
         )
     from monitor.dashboard.app import DashboardApp
 

@@ -190,6 +190,27 @@ def test_follow_tells_every_transition_and_ends_with_ctrl_c(
     assert "Traceback" not in stderr
 
 
+def test_a_reader_who_leaves_while_following_is_no_failure(
+    redis_server: GuardedServer, alarms: list[str]
+) -> None:
+    """`strapwatch alerts --follow | head` ends quietly with the next transition."""
+    with subprocess.Popen(
+        [*COMMAND, "--redis", redis_server.url, "--follow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    ) as process:
+        assert process.stdout is not None
+        while alarms[-1] not in process.stdout.readline():
+            assert process.poll() is None
+        process.stdout.close()
+        _with_team(redis_server.url, lambda team: team.transition("a01", "asystole", 1000, "cleared"))
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(20.0) == 0
+
+
 def test_help_shows_an_example() -> None:
     """Help is quick, complete, and shows how it is used."""
     for arguments in (["--help"], ["acknowledge", "--help"]):
@@ -211,3 +232,23 @@ def test_the_dashboard_wants_a_terminal() -> None:
     assert answer.returncode == 2
     assert "alerts --follow" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
+
+
+def test_the_dashboard_wants_to_draw_on_a_terminal() -> None:
+    """It draws on standard error: with that elsewhere there would be nothing to see."""
+    controller, terminal = os.openpty()
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "monitor.cli", "dashboard"],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(terminal)
+        os.close(controller)
+    assert answer.returncode == 2
+    assert "standard error too" in answer.stderr

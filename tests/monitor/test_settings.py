@@ -139,6 +139,8 @@ def test_environment_stands_above_the_file(load: Load, monkeypatch: pytest.Monke
         ('[athletes."red/an na"]\npause_s = 3', ["an na", "team/name"]),
         ("monitor = 3", ["monitor", "3"]),
         ("[monitor\ntick_s = 1", ["no TOML", "line 1"]),
+        ("broker = 5", ["broker is 5", "use a section, [broker]"]),
+        ('[athletes]\n"red/anna" = 3', ["athletes.red/anna is 3", '[athletes."red/anna"]']),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(load: Load, text: str, names: list[str]) -> None:

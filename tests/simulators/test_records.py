@@ -289,3 +289,10 @@ def test_all_of_mitdb(recordings: Path) -> None:
         beats.update(record.truth.class_names)
     assert dict(beats) == {"N": 90_631, "S": 2_781, "V": 7_236, "F": 803, "Q": 8_043}
     assert set(beats) == set(AAMI_CLASSES)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_what_can_be_no_name_is_refused(name: str) -> None:
+    """A name that is left empty, such as a shell variable that was not set, is said to be none."""
+    with pytest.raises(RecordError, match="no record's name"):
+        find_record(name)
