@@ -41,8 +41,8 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
     straps, connected : int
         How many there are, and how many have a connection now.
     packets : int
-        Packets that have met their fate: ``sent + lost + lost_in_dropout + unsent``.
-    sent, lost, lost_in_dropout, unsent : int
+        Packets that have met their fate: ``sent + lost + lost_in_burst + lost_in_dropout + unsent``.
+    sent, lost, lost_in_burst, lost_in_dropout, unsent : int
         Fates, see `simulators.ledger.Ledger`.
     duplicated, reordered, delayed, held_in_dropout, lead_off, resent, unacknowledged : int
         What else happened, see there.
@@ -59,6 +59,7 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
     packets: int
     sent: int
     lost: int
+    lost_in_burst: int
     lost_in_dropout: int
     unsent: int
     duplicated: int
@@ -79,11 +80,11 @@ class Fleet:
     Parameters
     ----------
     straps : sequence of Strap
-        No two may be of the same team and athlete.
+        Of the same team and athlete only where strap or boot differ: one that starts again, or two by one name.
     broker : MqttAddress
         Where to.
-    radio : RadioSettings, optional
-        How bad every strap's radio is.
+    radio : RadioSettings or sequence of RadioSettings, optional
+        How bad every strap's radio is, or one for each.
     ledger : Ledger, optional
         Where it is entered what became of each packet.
     seed : int
@@ -94,7 +95,7 @@ class Fleet:
     Raises
     ------
     UsageError
-        If there is no strap, or an athlete twice.
+        If there is no strap, or one twice.
     """
 
     def __init__(
@@ -102,17 +103,15 @@ class Fleet:
         straps: Sequence[Strap],
         *,
         broker: MqttAddress,
-        radio: RadioSettings | None = None,
+        radio: RadioSettings | Sequence[RadioSettings] | None = None,
         ledger: Ledger | None = None,
         seed: int = 0,
         say: Callable[[str], None] | None = None,
     ) -> None:
         if not straps:
             raise UsageError("no strap to simulate")
-        who = [(strap.team, strap.athlete) for strap in straps]
-        for team, athlete in who:
-            if who.count((team, athlete)) > 1:
-                raise UsageError(f"athlete {athlete!r} of team {team!r} is there twice; name them apart")
+        radios = [radio or RadioSettings()] * len(straps) if not isinstance(radio, Sequence) else radio
+        lives = lives_of(straps)
         self.ledger = ledger or Ledger()
         self._say_to = say
         self._said_at = float("-inf")
@@ -122,18 +121,21 @@ class Fleet:
             StrapLink(
                 strap,
                 Radio(
-                    radio or RadioSettings(),
+                    settings,
                     seed=seed,
                     team=strap.team,
                     athlete=strap.athlete,
                     ledger=self.ledger,
+                    life=life,
                 ),
                 broker,
                 lateness=self._lateness,
                 say=self._say,
             )
-            for strap in straps
+            for strap, settings, life in zip(straps, radios, lives, strict=True)
         ]
+        self.start_at: list[float] = []
+        """Unix time, in seconds, at which each strap's schedule began; empty before the fleet runs."""
 
     async def run(self, *, until_s: float | None = None, drain_s: float = 5.0) -> FleetReport:
         """Publish until every record or the time is over; cancelled, every strap says goodbye first.
@@ -155,15 +157,22 @@ class Fleet:
                 starts.append(loop.create_future())
                 group.create_task(link.run(start_at=starts[-1], until_s=until_s, drain_s=drain_s))
             # A schedule that began before its connection would begin late. A broker that is away is not waited for.
-            connecting = [asyncio.create_task(link.connected.wait()) for link in self._links]
+            # Straps that are switched on later connect later.
+            first = [link for link in self._links if link.strap.begins_s == 0.0]
+            connecting = [asyncio.create_task(link.connected.wait()) for link in first]
             try:
-                await asyncio.wait(connecting, timeout=_HEAD_START_S)
+                if connecting:
+                    await asyncio.wait(connecting, timeout=_HEAD_START_S)
             finally:
                 for task in connecting:
                     task.cancel()
             now = time.time()
-            for number, (link, start) in enumerate(zip(self._links, starts, strict=True)):
-                start.set_result(now + number * link.strap.packet_s / link.strap.speed / len(self._links))
+            self.start_at = [
+                now + number * link.strap.packet_s / link.strap.speed / len(self._links)
+                for number, link in enumerate(self._links)
+            ]
+            for start, start_at in zip(starts, self.start_at, strict=True):
+                start.set_result(start_at)
         return self.report()
 
     def report(self) -> FleetReport:
@@ -175,6 +184,7 @@ class Fleet:
             packets=self.ledger.packets,
             sent=counts["sent"],
             lost=counts["lost"],
+            lost_in_burst=counts["lost_in_burst"],
             lost_in_dropout=counts["lost_in_dropout"],
             unsent=counts["unsent"],
             duplicated=counts["duplicated"],
@@ -201,11 +211,32 @@ class Fleet:
             self._say_to(f"{text} ({away} of {len(self._links)} straps are not connected)")
 
 
+def lives_of(straps: Sequence[Strap]) -> list[int]:
+    """Return, for each strap, how many of the same athlete came before it.
+
+    Raises
+    ------
+    UsageError
+        If a strap is there twice: same team, athlete, strap and boot.
+    """
+    seen: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    numbers = []
+    for strap in straps:
+        own = seen.setdefault((strap.team, strap.athlete), [])
+        if (strap.strap, strap.boot) in own:
+            raise UsageError(
+                f"athlete {strap.athlete!r} of team {strap.team!r} is there twice; name them apart"
+            )
+        numbers.append(len(own))
+        own.append((strap.strap, strap.boot))
+    return numbers
+
+
 async def run_fleet(
     straps: Sequence[Strap],
     *,
     broker: MqttAddress,
-    radio: RadioSettings | None = None,
+    radio: RadioSettings | Sequence[RadioSettings] | None = None,
     ledger: Ledger | None = None,
     until_s: float | None = None,
     seed: int = 0,

@@ -1,13 +1,14 @@
 """A ledger of what became of every packet, so that a test can say exactly what a monitor should have seen."""
 
 from collections import Counter
-from typing import Final, Literal, TextIO
+from typing import Final, Literal, TextIO, TypeAlias
 
 import msgspec
 
 Cause = Literal[
     "sent",
     "lost",
+    "lost_in_burst",
     "lost_in_dropout",
     "duplicated",
     "reordered",
@@ -19,12 +20,29 @@ Cause = Literal[
     "unsent",
 ]
 
-FATES: Final[tuple[Cause, ...]] = ("sent", "lost", "lost_in_dropout", "unsent")
+FATES: Final[tuple[Cause, ...]] = ("sent", "lost", "lost_in_burst", "lost_in_dropout", "unsent")
 """Each packet has exactly one of these; every other cause is noted beside it."""
 
+TroubleKind: TypeAlias = Literal[
+    "noise",
+    "saturation",
+    "inverted",
+    "gain",
+    "contact_lost",
+    "lead_off",
+    "dropout",
+    "dropout_lost",
+    "samples_skipped",
+    "clock_drift",
+    "clock_jump",
+    "reboot",
+    "battery_empty",
+    "other_strap",
+]
 
-class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that happened to one packet.
+
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", tag="packet"):
+    """One thing that happened to one packet; in a file a line with ``"entry": "packet"``.
 
     Attributes
     ----------
@@ -36,6 +54,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
         What happened, see `Ledger`.
     due_s, at_s : float
         Seconds of the strap's schedule at which the packet was due, and at which this happened.
+    at : float
+        The same as `at_s`, as Unix time in seconds.
     """
 
     team: str
@@ -48,6 +68,41 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause
     due_s: float
     at_s: float
+    at: float
+
+
+class TroubleEntry(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry", tag="trouble"):
+    """One trouble that a strap has: a stretch of its samples; in a file a line with ``"entry": "trouble"``.
+
+    Attributes
+    ----------
+    team, athlete, strap : str
+        Whose trouble.
+    boot : int
+        The boot whose samples are counted.
+    trouble : str
+        Its kind.
+    first_sample, end_sample : int
+        The samples it touches: first, and first after.
+    at, end_at : float
+        When that is, Unix time in seconds.
+    detail : dict
+        What else there is to say: kind of noise, ratio in dB, gain, seconds.
+    """
+
+    team: str
+    athlete: str
+    strap: str
+    boot: int
+    trouble: TroubleKind
+    first_sample: int
+    end_sample: int
+    at: float
+    end_at: float
+    detail: dict[str, float | str] = {}
+
+
+AnyEntry: TypeAlias = LedgerEntry | TroubleEntry
 
 
 class Ledger:
@@ -56,6 +111,7 @@ class Ledger:
     ===================  ==========================================================================================
     ``sent``             went to the broker for the first time
     ``lost``             the radio lost it; nobody will ever see it
+    ``lost_in_burst``    likewise, in a burst
     ``lost_in_dropout``  likewise, during a dropout
     ``unsent``           the run ended while the packet still waited for the broker
     ``duplicated``       went out once more without need
@@ -67,20 +123,22 @@ class Ledger:
     ``unacknowledged``   went out, but the run ended without the broker's word that it arrived
     ===================  ==========================================================================================
 
-    The first four are a packet's fate, so ``packets == sent + lost + lost_in_dropout + unsent``; to the broker went
-    ``sent + duplicated + resent``.
+    The first five are a packet's fate, so ``packets == sent + lost + lost_in_burst + lost_in_dropout + unsent``; to the
+    broker went ``sent + duplicated + resent``. Troubles that touch the signal or the strap itself, and the stretches
+    planned for the radio, are entered beside the packets, each with its samples and its time.
 
     Parameters
     ----------
     file : text stream, optional
         Each entry is written here as a line of JSON.
     keep : bool
-        Keep the entries in `entries`. Off by default: a long run has millions.
+        Keep the entries in `entries` and `troubles`. Off by default: a long run has millions.
     """
 
     def __init__(self, *, file: TextIO | None = None, keep: bool = False) -> None:
         self.counts: Counter[Cause] = Counter()
         self.entries: list[LedgerEntry] = []
+        self.troubles: list[TroubleEntry] = []
         self._file = file
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
@@ -90,6 +148,15 @@ class Ledger:
         self.counts[entry.cause] += 1
         if self._keep:
             self.entries.append(entry)
+        self._write(entry)
+
+    def note_trouble(self, entry: TroubleEntry) -> None:
+        """Enter a trouble that a strap has."""
+        if self._keep:
+            self.troubles.append(entry)
+        self._write(entry)
+
+    def _write(self, entry: AnyEntry) -> None:
         if self._file is not None:
             self._file.write(self._encoder.encode(entry).decode() + "\n")
 

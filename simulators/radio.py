@@ -1,4 +1,11 @@
-"""Radio trouble, seeded: which packets are lost, doubled, overtaken, late, silenced or without contact. Pure."""
+"""Radio trouble, seeded: which packets are lost, doubled, overtaken, late, silenced or without contact. Pure.
+
+References
+----------
+Gilbert EN. Capacity of a burst-noise channel. Bell System Technical Journal 39(5):1253-1265, 1960.
+Elliott EO. Estimates of error rates for codes on burst-noise channels. Bell System Technical Journal
+42(5):1977-1997, 1963.
+"""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -31,6 +38,34 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bursts:
+    """Losses in bursts: a link that is good or bad, after Gilbert and Elliott.
+
+    The mean length of a bad stretch is ``1 / leave`` packets; ``enter / (enter + leave)`` of all packets meet a bad
+    link.
+
+    Attributes
+    ----------
+    enter, leave : float
+        Probability, 0 to 1, that before a packet a good link turns bad, and a bad one good.
+    loss : float
+        Probability that a packet is lost while the link is bad.
+
+    Raises
+    ------
+    UsageError
+        If a value is no probability.
+    """
+
+    enter: float
+    leave: float
+    loss: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_probabilities(burst_enter=self.enter, burst_leave=self.leave, burst_loss=self.loss)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RadioSettings:
     """How bad the radio is; by default it is perfect.
 
@@ -38,6 +73,8 @@ class RadioSettings:
     ----------
     loss, duplicates, reorder : float
         Probability, 0 to 1, that a packet is lost, is sent twice, is held back until later ones have overtaken it.
+    bursts : Bursts or None
+        Losses that come in bursts, beside `loss`.
     jitter_s : float
         Each packet is late by up to this many seconds, uniformly.
     dropouts : tuple of Stretch
@@ -56,19 +93,14 @@ class RadioSettings:
     loss: float = 0.0
     duplicates: float = 0.0
     reorder: float = 0.0
+    bursts: Bursts | None = None
     jitter_s: float = 0.0
     dropouts: tuple[Stretch, ...] = ()
     dropouts_lost: tuple[Stretch, ...] = ()
     lead_off: tuple[Stretch, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, probability in (
-            ("loss", self.loss),
-            ("duplicates", self.duplicates),
-            ("reorder", self.reorder),
-        ):
-            if not 0.0 <= probability <= 1.0:
-                raise UsageError(f"{what} {probability:g}: use a probability, 0 to 1")
+        _check_probabilities(loss=self.loss, duplicates=self.duplicates, reorder=self.reorder)
         if not 0.0 <= self.jitter_s < float("inf"):
             raise UsageError(f"jitter {self.jitter_s:g}: use seconds, 0 or more")
         for stretch in (*self.dropouts, *self.dropouts_lost, *self.lead_off):
@@ -112,25 +144,44 @@ class Radio:
         Whose strap; parts the straps' random numbers.
     ledger : Ledger
         Where losses and trouble are entered. That a transmission went out is for its sender to enter.
+    life : int
+        Number of the strap's start, or of the strap, where an athlete has several; each has trouble of its own.
     """
 
     def __init__(
-        self, settings: RadioSettings, *, seed: int, team: str, athlete: str, ledger: Ledger
+        self,
+        settings: RadioSettings,
+        *,
+        seed: int,
+        team: str,
+        athlete: str,
+        ledger: Ledger,
+        life: int = 0,
     ) -> None:
         self._settings = settings
-        self._random = np.random.default_rng([seed, crc32(f"{team}/{athlete}".encode())])
+        named = [seed, crc32(f"{team}/{athlete}".encode()), *([life] if life else [])]
+        self._random = np.random.default_rng(named)
+        # Apart, so that the other troubles are the same with and without bursts.
+        self._burst_random = np.random.default_rng([*named, crc32(b"bursts")])
+        self._bad_link = False
+        self._begins_at = 0.0
         self._team = team
         self._athlete = athlete
         self._ledger = ledger
 
-    def transmit(self, packets: Iterable[ScheduledPacket]) -> Iterator[Transmission]:
+    def transmit(
+        self, packets: Iterable[ScheduledPacket], *, begins_at: float = 0.0
+    ) -> Iterator[Transmission]:
         """Yield what goes out, in order of `Transmission.at_s`.
 
         Parameters
         ----------
         packets : iterable of ScheduledPacket
             In order of `ScheduledPacket.due_s`.
+        begins_at : float
+            Unix time, in seconds, at which the schedule begins, for the ledger.
         """
+        self._begins_at = begins_at
         waiting: list[tuple[float, int, Transmission]] = []
         number = 0
         for scheduled in packets:
@@ -145,11 +196,27 @@ class Radio:
 
     def note(self, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> None:
         """Enter in the ledger what happened to a packet."""
-        self._ledger.note(_entry(self._team, self._athlete, cause, scheduled, at_s))
+        packet = scheduled.packet
+        self._ledger.note(
+            LedgerEntry(
+                team=self._team,
+                athlete=self._athlete,
+                strap=packet.strap,
+                boot=packet.boot,
+                sequence=packet.sequence,
+                first_sample=packet.first_sample,
+                samples=len(packet.samples) // 2,
+                cause=cause,
+                due_s=scheduled.due_s,
+                at_s=at_s,
+                at=self._begins_at + at_s,
+            )
+        )
 
     def _trouble(self, scheduled: ScheduledPacket) -> list[Transmission]:
         settings, due_s = self._settings, scheduled.due_s
         lost, doubled, held_back, late, overtaken_by, doubled_after = self._random.random(6).tolist()
+        in_burst = self._is_lost_in_burst()
         if any(stretch.holds(due_s) for stretch in settings.lead_off):
             scheduled = _without_contact(scheduled)
             self.note("lead_off", scheduled, due_s)
@@ -159,13 +226,15 @@ class Radio:
         if lost < settings.loss:
             self.note("lost", scheduled, due_s)
             return []
+        if in_burst:
+            self.note("lost_in_burst", scheduled, due_s)
+            return []
         at_s = due_s
         if settings.jitter_s > 0.0:
             at_s += late * settings.jitter_s
             self.note("delayed", scheduled, at_s)
         if held_back < settings.reorder:
-            packet_s = len(scheduled.packet.samples) / 2 / scheduled.packet.rate_hz
-            at_s += (1.0 + (_REORDER_PACKETS - 1.0) * overtaken_by) * packet_s
+            at_s += (1.0 + (_REORDER_PACKETS - 1.0) * overtaken_by) * scheduled.lasts_s
             self.note("reordered", scheduled, at_s)
         at_s = self._after_dropout(scheduled, at_s)
         transmissions = [Transmission(at_s, scheduled, duplicate=False)]
@@ -173,6 +242,14 @@ class Radio:
             again_s = self._after_dropout(None, at_s + doubled_after * _DUPLICATE_WITHIN_S)
             transmissions.append(Transmission(again_s, scheduled, duplicate=True))
         return transmissions
+
+    def _is_lost_in_burst(self) -> bool:
+        bursts = self._settings.bursts
+        if bursts is None:
+            return False
+        turns, lost = self._burst_random.random(2).tolist()
+        self._bad_link = turns >= bursts.leave if self._bad_link else turns < bursts.enter
+        return self._bad_link and lost < bursts.loss
 
     def _after_dropout(self, scheduled: ScheduledPacket | None, at_s: float) -> float:
         """Return when the radio speaks again if it is silent at `at_s`."""
@@ -192,20 +269,10 @@ def _without_contact(scheduled: ScheduledPacket) -> ScheduledPacket:
     if truth is not None:
         # What is sent holds no heartbeat, so there is nothing to find.
         truth = msgspec.structs.replace(truth, scored=False)
-    return ScheduledPacket(scheduled.due_s, packet, truth)
+    return scheduled._replace(packet=packet, truth=truth)
 
 
-def _entry(team: str, athlete: str, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> LedgerEntry:
-    packet = scheduled.packet
-    return LedgerEntry(
-        team=team,
-        athlete=athlete,
-        strap=packet.strap,
-        boot=packet.boot,
-        sequence=packet.sequence,
-        first_sample=packet.first_sample,
-        samples=len(packet.samples) // 2,
-        cause=cause,
-        due_s=scheduled.due_s,
-        at_s=at_s,
-    )
+def _check_probabilities(**probabilities: float) -> None:
+    for what, probability in probabilities.items():
+        if not 0.0 <= probability <= 1.0:
+            raise UsageError(f"{what} {probability:g}: use a probability, 0 to 1")

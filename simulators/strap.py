@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ DEFAULT_PACKET_S: Final = 0.25
 _MAX_PACKET_SAMPLES = 32_000
 _MAX_SOURCE_LENGTH = 64
 _MAX_LEAD_LENGTH = 32
+_MOST_DRIFT_PPM = 10_000.0
 
 
 class ScheduledPacket(NamedTuple):
@@ -30,11 +30,29 @@ class ScheduledPacket(NamedTuple):
         The samples.
     truth : TruthMessage or None
         Reference annotations of the same stretch, where the record has any.
+    lasts_s : float
+        Seconds of schedule that its samples take.
     """
 
     due_s: float
     packet: SamplePacket
     truth: TruthMessage | None
+    lasts_s: float = 0.0
+
+
+class ClockJump(NamedTuple):
+    """The strap's own clock is set: from then on its ``sent_at`` is off.
+
+    Attributes
+    ----------
+    at_s : float
+        Seconds of signal since the strap began.
+    by_s : float
+        By how many seconds, forward or, if negative, back.
+    """
+
+    at_s: float
+    by_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +76,20 @@ class Strap:
         Begin the record anew at its end; the sample counter goes on.
     speed : float
         Seconds of signal per second of schedule.
+    begins_s : float
+        Seconds of signal after the fleet's start at which the strap is switched on.
+    dies : bool
+        At the end of its record it is gone without a farewell: its last will speaks for it.
+    drift_ppm : float
+        By how many parts in a million the strap's crystal is fast: it takes samples sooner than its rate says, and its
+        clock, which counts the same crystal, is as far ahead.
+    clock_jumps : tuple of ClockJump
+        When the strap's clock is set. The samples go on undisturbed.
+    skips : tuple of (float, float)
+        Start and length, in seconds of signal, of samples that the strap itself loses: ``first_sample`` jumps, the
+        packet counter does not.
+    battery : tuple of (float, float) or None
+        Charge at the begin and at the end of the record, 0 to 1, which its status tells.
 
     Raises
     ------
@@ -74,6 +106,12 @@ class Strap:
     start_s: float = 0.0
     loop: bool = False
     speed: float = 1.0
+    begins_s: float = 0.0
+    dies: bool = False
+    drift_ppm: float = 0.0
+    clock_jumps: tuple[ClockJump, ...] = ()
+    skips: tuple[tuple[float, float], ...] = ()
+    battery: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for what, name in (("team", self.team), ("athlete", self.athlete), ("strap", self.strap)):
@@ -98,8 +136,16 @@ class Strap:
         """What the status says is replayed."""
         return self.record.name[-_MAX_SOURCE_LENGTH:]
 
-    def status(self, *, online: bool, ended: bool = False) -> StatusMessage:
-        """Return the strap's status; with ``online`` false it is the last will, with ``ended`` a farewell."""
+    def status(self, *, online: bool, ended: bool = False, schedule_s: float | None = None) -> StatusMessage:
+        """Return the strap's status; with ``online`` false it is the last will, with ``ended`` a farewell.
+
+        Parameters
+        ----------
+        online, ended : bool
+            As in `monitor.wire.StatusMessage`.
+        schedule_s : float, optional
+            Seconds of schedule at which it is told, for the battery's charge then.
+        """
         return StatusMessage(
             version=WIRE_VERSION,
             strap=self.strap,
@@ -107,7 +153,19 @@ class Strap:
             ended=ended,
             boot=self.boot,
             source=self.source,
+            battery=None if schedule_s is None else self._charge(schedule_s),
         )
+
+    def schedule_s(self, samples: float) -> float:
+        """Return the seconds of schedule at which so many samples have been taken."""
+        true_hz = self.record.rate_hz * (1.0 + self.drift_ppm / 1e6)
+        return (self.begins_s + samples / true_hz) / self.speed
+
+    def clock_s(self, samples: float) -> float:
+        """Return what the strap's own clock says then, in seconds of schedule."""
+        signal_s = samples / self.record.rate_hz
+        jumped_s = sum(jump.by_s for jump in self.clock_jumps if jump.at_s <= signal_s)
+        return (self.begins_s + signal_s) / self.speed + jumped_s
 
     def packets(self, *, start_at: float) -> Iterator[ScheduledPacket]:
         """Yield the strap's packets in order, for ever if it loops.
@@ -115,30 +173,47 @@ class Strap:
         Parameters
         ----------
         start_at : float
-            Unix time, in seconds, at which sample 0 is taken. A packet's ``sent_at`` is this plus its ``due_s``:
-            what the schedule says, however late somebody publishes it.
+            Unix time, in seconds, at which the schedule begins. A packet's ``sent_at`` is this plus what the strap's
+            clock says when its last sample is taken (its ``due_s``, if that clock is right), however late somebody
+            publishes it.
         """
         record = self.record
         length, rate_hz = len(record), record.rate_hz
         start = int(self.start_s * rate_hz)
-        cuts = _cuts(record)
-        first = grid = 0
-        for sequence in count():
+        cuts, skips = _cuts(record), self.skipped_samples()
+        first = grid = sequence = 0
+        while self.loop or start + first < length:
             # The first grid line after this sample; lines lie at multiples of packet_s, rounded to samples.
             while (line := round((grid + 1) * self.packet_s * rate_hz)) <= first:
                 grid += 1
             begin = (start + first) % length
             cut = int(cuts[np.searchsorted(cuts, begin, side="right")])
-            end = min(line, first + cut - begin)
-            due_s = end / rate_hz / self.speed
-            yield ScheduledPacket(
-                due_s,
-                self._packet(sequence, first, begin, end - first, start_at + due_s),
-                self._truth(first, begin, end - first),
-            )
+            end = min(line, first + cut - begin, *(edge for skip in skips for edge in skip if edge > first))
+            if not any(skip_begin <= first < skip_end for skip_begin, skip_end in skips):
+                yield ScheduledPacket(
+                    self.schedule_s(end),
+                    self._packet(sequence, first, begin, end - first, start_at + self.clock_s(end)),
+                    self._truth(first, begin, end - first),
+                    (end - first) / rate_hz / self.speed,
+                )
+                sequence += 1
             first = end
-            if not self.loop and start + first >= length:
-                return
+
+    def skipped_samples(self) -> list[tuple[int, int]]:
+        """Return the stretches that the strap itself loses: first sample, and first after."""
+        rate_hz = self.record.rate_hz
+        return [
+            (round(start_s * rate_hz), round((start_s + lasts_s) * rate_hz))
+            for start_s, lasts_s in self.skips
+        ]
+
+    def _charge(self, schedule_s: float) -> float | None:
+        if self.battery is None:
+            return None
+        full, empty = self.battery
+        lasts_s = (len(self.record) / self.record.rate_hz - self.start_s) / self.speed
+        spent = min(max((schedule_s - self.begins_s / self.speed) / lasts_s, 0.0), 1.0)
+        return full + (empty - full) * spent
 
     def _packet(self, sequence: int, first: int, begin: int, samples: int, sent_at: float) -> SamplePacket:
         record = self.record

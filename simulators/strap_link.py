@@ -30,6 +30,8 @@ _PROBE_S = 3.0
 _GOODBYE_S = 0.5
 _IN_FLIGHT = 16
 _TRUTH_S = 1.0
+_BATTERY_TOLD_EVERY_S = 10.0
+_LEAST_WAIT_S = 0.2
 
 
 class LinkState(Enum):
@@ -50,6 +52,9 @@ class _Message:
 
 class StrapLink:
     """Publishes one strap's transmissions on a connection of its own, whatever happens to the broker.
+
+    It connects when the strap is switched on, and where the strap dies it hangs up without a word, so that the broker
+    publishes its last will.
 
     Parameters
     ----------
@@ -103,7 +108,7 @@ class StrapLink:
         drain_s : float
             How long, at the end, to wait for acknowledgements; what still waits then is entered as unsent.
         """
-        connection = asyncio.create_task(self._stay_connected())
+        connection = asyncio.create_task(self._stay_connected(start_at))
         schedule = asyncio.create_task(self._follow_schedule(start_at, until_s))
         try:
             await asyncio.wait({schedule, connection}, return_when=asyncio.FIRST_COMPLETED)
@@ -128,7 +133,7 @@ class StrapLink:
         packets = self.strap.packets(start_at=start_at)
         if until_s is not None:
             packets = takewhile(lambda scheduled: scheduled.due_s <= until_s, packets)
-        for transmission in self._radio.transmit(packets):
+        for transmission in self._radio.transmit(packets, begins_at=start_at):
             delay_s = self._begin + transmission.at_s - time.monotonic()
             # Without a pause now and then a strap that is behind would starve the others.
             await asyncio.sleep(max(delay_s, 0.0))
@@ -138,7 +143,10 @@ class StrapLink:
             self._waiting.append(_Message(transmission, overtaken_by_outage=not connected))
             self._wake.set()
 
-    async def _stay_connected(self) -> None:
+    async def _stay_connected(self, starting: asyncio.Future[float]) -> None:
+        if self.strap.begins_s > 0.0:
+            switched_on_at = await asyncio.shield(starting) + self.strap.schedule_s(0)
+            await asyncio.sleep(max(switched_on_at - time.time(), 0.0))
         backoff = Backoff()
         while not (self._all_scheduled and self._is_drained()):
             try:
@@ -193,19 +201,36 @@ class StrapLink:
         """Publish on one connection until all is done; raises MqttError when the connection ends."""
         status = topic(self.strap.team, self.strap.athlete, "status")
         try:
-            await client.publish(status, encode(self.strap.status(online=True)), qos=QOS, retain=True)
+            await self._tell_status(client, status)
             watch = asyncio.create_task(_until_disconnected(client))
             publish = asyncio.create_task(self._publish_all(client))
+            battery = asyncio.create_task(self._tell_battery(client, status))
             try:
                 done, _ = await asyncio.wait({watch, publish}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
-                await asyncio.gather(end(watch), end(publish))
+                await asyncio.gather(end(watch), end(publish), end(battery))
         except asyncio.CancelledError:
             await self._say_goodbye(client, status)
             raise
-        await self._say_goodbye(client, status)
+        if self.strap.dies:
+            await _hang_up(client)
+        else:
+            await self._say_goodbye(client, status)
+
+    async def _tell_status(self, client: aiomqtt.Client, status: str) -> None:
+        schedule_s = time.monotonic() - self._begin if self._begin else 0.0
+        told = encode(self.strap.status(online=True, schedule_s=schedule_s))
+        await client.publish(status, told, qos=QOS, retain=True)
+
+    async def _tell_battery(self, client: aiomqtt.Client, status: str) -> None:
+        """Tell the charge again and again; a strap that knows none says nothing."""
+        while self.strap.battery is not None:
+            await asyncio.sleep(max(_BATTERY_TOLD_EVERY_S / self.strap.speed, _LEAST_WAIT_S))
+            # A connection that fails is for the packets to notice.
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self._tell_status(client, status)
 
     async def _say_goodbye(self, client: aiomqtt.Client, status: str) -> None:
         # Where even this fails, the will has said it.
@@ -312,6 +337,15 @@ class StrapLink:
 async def _until_disconnected(client: aiomqtt.Client) -> None:
     async for _ in client.messages:
         pass
+
+
+async def _hang_up(client: aiomqtt.Client) -> None:
+    """Break the connection off as a strap does whose battery is empty: without the word that would void its will."""
+    connected: Any = client._client.socket()  # noqa: SLF001 - the client offers only an orderly farewell
+    if connected is not None:
+        connected.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(aiomqtt.MqttError):
+        await _until_disconnected(client)
 
 
 def _reason(error: Exception) -> str:

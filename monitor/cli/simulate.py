@@ -222,7 +222,7 @@ async def _tell_progress(fleet: "Fleet") -> None:
 
 def _line(report: "FleetReport", *, ended: bool = False) -> str:
     late = report.lateness_s.p99
-    lost = report.lost + report.lost_in_dropout
+    lost = report.lost + report.lost_in_burst + report.lost_in_dropout
     straps = f"{report.straps} straps" if ended else f"{report.connected} of {report.straps} straps connected"
     return (
         f"{report.seconds:.0f} s: {straps}, {report.sent} packets sent, "
@@ -257,6 +257,7 @@ def _print_summary(report: "FleetReport", *, as_json: bool) -> None:
                 "packets",
                 "sent",
                 "lost",
+                "lost_in_burst",
                 "lost_in_dropout",
                 "unsent",
                 "duplicated",
