@@ -1,9 +1,10 @@
-"""Reference annotations: which beat lies where and what class it has, read from WFDB annotation files.
+"""Reference annotations: which beat lies where, its class, and the rhythm around it, read from WFDB files.
 
-The grouping of MIT-BIH symbols into five classes is ANSI/AAMI EC57's.
+The grouping of MIT-BIH symbols into five classes is ANSI/AAMI EC57's. `simulators.truth_files` writes what is read
+here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from monitor.contract import AAMI_CLASSES, IntArray
 from monitor.errors import RecordError
+from simulators.episodes import Span, find_episodes, spans_of
 
 AAMI_SYMBOLS: Final = {
     "N": ("N", "L", "R", "B", "e", "j", "n"),
@@ -30,8 +32,13 @@ CLASS_OF_SYMBOL: Final = {
 PACED_RECORDS: Final = frozenset({"mitdb/102", "mitdb/104", "mitdb/107", "mitdb/217"})
 """Records of paced hearts, which EC57 leaves out of class totals."""
 
-_FLUTTER_BEGINS = "["
-_FLUTTER_ENDS = "]"
+FLUTTER_BEGINS: Final = "["
+FLUTTER_ENDS: Final = "]"
+RHYTHM_CHANGES: Final = "+"
+COMMENT: Final = '"'
+LONE_P: Final = "p"
+PHASE_NOTE: Final = "phase: "
+"""How the comment begins that names a phase of effort."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +52,27 @@ class Truth:
     classes : ndarray of int8, shape ``[beats]``
         Index in `monitor.contract.AAMI_CLASSES`.
     unscored : ndarray of int64, shape ``[intervals, 2]``
-        Ventricular flutter, in which no beat is scored: first sample, and first after.
+        Ventricular flutter or fibrillation, in which no beat is scored: first sample, and first after.
     rate_hz : float
         Rate of the clock in which the samples are counted.
+    symbols : tuple of str
+        MIT-BIH symbol of each beat; empty where only the classes are known.
+    rhythms : tuple of Span
+        Rhythms by their WFDB names without the bracket, in order, each up to the next; empty where none is known.
+    phases : tuple of Span
+        Phases of effort, in order; empty where none is known.
+    lone_p_samples : ndarray of int64, shape ``[waves]``
+        P waves that no QRS complex follows.
     """
 
     r_samples: IntArray
     classes: NDArray[np.int8]
     unscored: IntArray
     rate_hz: float
+    symbols: tuple[str, ...] = ()
+    rhythms: tuple[Span, ...] = ()
+    phases: tuple[Span, ...] = ()
+    lone_p_samples: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __len__(self) -> int:
         """Return how many beats there are."""
@@ -68,7 +87,22 @@ class Truth:
             classes=self.classes[begin:stop],
             unscored=np.clip(self.unscored[overlapping], first, end),
             rate_hz=self.rate_hz,
+            symbols=self.symbols[int(begin) : int(stop)],
+            rhythms=_clipped(self.rhythms, first, end),
+            phases=_clipped(self.phases, first, end),
+            lone_p_samples=self.lone_p_samples[(self.lone_p_samples >= first) & (self.lone_p_samples < end)],
         )
+
+    def episodes(self) -> tuple[Span, ...]:
+        """Return pauses, couplets, runs, bigeminy, fibrillation and so on; see `simulators.episodes`."""
+        return find_episodes(
+            self.r_samples, self.classes, rhythms=self.rhythms, unscored=self.unscored, rate_hz=self.rate_hz
+        )
+
+    @property
+    def beat_symbols(self) -> list[str]:
+        """The beats' MIT-BIH symbols; where they are not known, their classes' names, which are symbols too."""
+        return list(self.symbols) if self.symbols else self.class_names
 
     def is_scored(self, samples: IntArray) -> NDArray[np.bool_]:
         """Return which of `samples`, shape ``[n]``, lie outside every unscored interval."""
@@ -119,19 +153,47 @@ def read_truth(
         raise RecordError(f"{file}: neither it nor a header names the sampling rate")
     rate_hz = clock_hz if rate_hz is None else rate_hz
     position = np.rint(np.asarray(annotation.sample, np.float64) * (rate_hz / clock_hz)).astype(np.int64)
-    return _truth(position, list(annotation.symbol), rate_hz, samples)
+    return _truth(position, list(annotation.symbol), list(annotation.aux_note), rate_hz, samples)
 
 
-def _truth(position: IntArray, symbols: list[str], rate_hz: float, samples: int | None) -> Truth:
+def _truth(
+    position: IntArray, symbols: list[str], notes: list[str], rate_hz: float, samples: int | None
+) -> Truth:
     end = samples if samples is not None else int(position.max(initial=-1)) + 1
     codes = np.array([CLASS_OF_SYMBOL.get(symbol, -1) for symbol in symbols], np.int8)
     beats = np.flatnonzero((codes >= 0) & (position >= 0) & (position < end))
     beats = beats[np.argsort(position[beats], kind="stable")]
+    flutter = _flutter(position, symbols, end)
+    lone = np.array([symbol == LONE_P for symbol in symbols], np.bool_)
+    noted = [
+        (sample, symbol, note.rstrip("\0"))
+        for sample, symbol, note in zip(position.tolist(), symbols, notes, strict=True)
+    ]
+    rhythms = [
+        (sample, note[1:]) for sample, symbol, note in noted if symbol == RHYTHM_CHANGES and note[:1] == "("
+    ]
+    phases = [
+        (sample, note.removeprefix(PHASE_NOTE))
+        for sample, symbol, note in noted
+        if symbol == COMMENT and note.startswith(PHASE_NOTE)
+    ]
     return Truth(
         r_samples=position[beats],
         classes=codes[beats],
-        unscored=_flutter(position, symbols, end),
+        unscored=flutter,
         rate_hz=rate_hz,
+        symbols=tuple(symbols[index] for index in beats.tolist()),
+        rhythms=spans_of(rhythms, end),
+        phases=spans_of(phases, end),
+        lone_p_samples=position[lone],
+    )
+
+
+def _clipped(spans: tuple[Span, ...], first: int, end: int) -> tuple[Span, ...]:
+    return tuple(
+        span._replace(onset_sample=max(span.onset_sample, first), end_sample=min(span.end_sample, end))
+        for span in spans
+        if span.onset_sample < end and span.end_sample > first
     )
 
 
@@ -139,9 +201,9 @@ def _flutter(position: IntArray, symbols: list[str], end: int) -> IntArray:
     intervals: list[tuple[int, int]] = []
     began: int | None = None
     for sample, symbol in zip(position.tolist(), symbols, strict=True):
-        if symbol == _FLUTTER_BEGINS and began is None:
+        if symbol == FLUTTER_BEGINS and began is None:
             began = sample
-        elif symbol == _FLUTTER_ENDS:
+        elif symbol == FLUTTER_ENDS:
             # A record that begins in flutter has only its end marked.
             intervals.append((0 if began is None else began, sample))
             began = None

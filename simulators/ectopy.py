@@ -1,63 +1,93 @@
-"""What interrupts a sinus rhythm: premature beats, bigeminy, ventricular runs and pauses, placed by time."""
+"""Beats that interrupt a sinus rhythm: premature beats, bigeminy, runs, pauses, blocked beats, placed by time."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.contract import AAMI_CLASSES
 from monitor.errors import UsageError
+from simulators.athlete_hearts import Beat
+from simulators.rhythm_track import RETURN_CYCLES, RhythmTrack
 
-EctopicClass = Literal["S", "V"]
+EctopicClass = Literal["S", "V", "F"]
+Focus = Literal[0, 1]
+
+TACHYCARDIA_BPM: Final = 100.0
+"""From this rate on three V in a row are a ventricular tachycardia, below it an idioventricular rhythm."""
+
+_Times: TypeAlias = NDArray[np.floating[Any]]
+_MIN_COUPLING, _MAX_COUPLING = 0.3, 0.95
+_KINDS: Final = {"S": Beat.ATRIAL, "V": Beat.VENTRICULAR, "F": Beat.FUSION}
+_FOCI: Final = (Beat.VENTRICULAR, Beat.OTHER_VENTRICULAR)
+# A Wenckebach period: the PR interval grows, each time by less.
+_LONGEST_DELAY_S, _DELAY_REST = 0.16, 0.5
+_TWIST_BEATS = 10.0
+_LONG_RUN = 8
+_QT_CYCLES_SHORT, _QT_CYCLES_LONG = 3.0, 1.2
 
 
-class Rhythm(NamedTuple):
-    """Beats in time.
+class _Transient:
+    """An event of single beats: a sinus beat at least stands between two of them."""
 
-    Attributes
-    ----------
-    r_s : ndarray of float64, shape ``[beats]``
-        R peaks in seconds, rising.
-    classes : ndarray of int8, shape ``[beats]``
-        Index in `monitor.contract.AAMI_CLASSES`.
-    cycle_s : ndarray of float64, shape ``[beats]``
-        The sinus node's own cycle at that time, in seconds.
-    """
+    __slots__ = ()
 
-    r_s: NDArray[np.float64]
-    classes: NDArray[np.int8]
-    cycle_s: NDArray[np.float64]
+    @property
+    def is_sustained(self) -> bool:
+        """It begins with the first beat at or after its time."""
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PrematureBeat:
+class PrematureBeat(_Transient):
     """One premature beat instead of the first sinus beat at or after a time.
 
     Attributes
     ----------
     at_s : float
         That time.
-    kind : {'V', 'S'}
-        Its class. After a V the sinus node goes on undisturbed: the pause is fully compensatory. An S resets it: the
-        next beat follows 1.2 cycles later, and all later ones move with it.
+    kind : {'V', 'S', 'F'}
+        Its class. After a V (and a fusion beat) the sinus node goes on undisturbed: the pause is fully compensatory. An
+        S resets it: the next beat follows 1.2 cycles later.
     coupling : float
-        Its distance from the beat before, as a share of the RR interval it cuts short.
+        Its distance from the beat before, as a share of the RR interval it cuts short; never less than 0.22 s.
+    focus : int
+        Of a V: from which of two foci it comes.
+    interpolated : bool
+        Of a V: it falls between two sinus beats and replaces none.
     """
 
     at_s: float
     kind: EctopicClass = "V"
     coupling: float = 0.6
+    focus: Focus = 0
+    interpolated: bool = False
 
     @property
-    def may_advance_s(self) -> float:
-        """By how many seconds at most later beats come earlier."""
-        return 3.0 if self.kind == "S" else 0.0
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 5.0
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        _check_coupling(self.coupling)
+        if self.interpolated and (self.kind != "V" or self.coupling > 0.6):
+            raise UsageError(f"{self}: only a V with a coupling of 0.6 at most can be interpolated")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        due_s = track.next_s
+        at_s = track.premature_s(self.coupling)
+        track.beats(np.array([at_s]), _FOCI[self.focus] if self.kind == "V" else _KINDS[self.kind])
+        if self.kind == "S":
+            track.reset(at_s + RETURN_CYCLES * track.cycle_s(due_s))
+        elif not self.interpolated:
+            track.skip(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bigeminy:
-    """A V instead of every second sinus beat, beginning at or after a time.
+class Bigeminy(_Transient):
+    """A V instead of every second sinus beat, beginning at or after a time; or of every third: trigeminy.
 
     Attributes
     ----------
@@ -67,20 +97,44 @@ class Bigeminy:
         How many V.
     coupling : float
         As in `PrematureBeat`.
+    every : int
+        2 for bigeminy, 3 for trigeminy.
     """
 
     at_s: float
     cycles: int = 5
     coupling: float = 0.6
+    every: int = 2
 
     @property
-    def may_advance_s(self) -> float:
-        """By how many seconds at most later beats come earlier."""
-        return 0.0
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 5.0 + self.cycles * self.every * 1.6
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        _check_coupling(self.coupling)
+        if self.cycles < 1:
+            raise UsageError(f"{self}: use 1 cycle or more")
+        if self.every not in {2, 3}:
+            raise UsageError(f"{self}: use every 2 or 3 beats")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        began_s = track.premature_s(self.coupling)
+        for cycle in range(self.cycles):
+            track.beats(np.array([track.premature_s(self.coupling)]), Beat.VENTRICULAR)
+            track.skip(1)
+            if cycle + 1 < self.cycles:
+                track.sinus(self.every - 1)
+        if self.cycles >= 3:
+            track.change(began_s, "B" if self.every == 2 else "T")
+            track.change(track.next_s, track.home)
+        track.sinus_beats_since = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VentricularRun:
+class VentricularRun(_Transient):
     """Consecutive V beats before the first sinus beat at or after a time, which then comes after a pause.
 
     Attributes
@@ -93,21 +147,83 @@ class VentricularRun:
         Their rate.
     coupling : float
         Distance of the first from the sinus beat before, as a share of the RR interval it cuts short.
+    focus : int
+        From which of two foci they come.
+    polymorphic : bool
+        Whether their axis turns from beat to beat, as in torsades de pointes.
     """
 
     at_s: float
     beats: int = 3
     rate_bpm: float = 160.0
     coupling: float = 0.6
+    focus: Focus = 0
+    polymorphic: bool = False
 
     @property
-    def may_advance_s(self) -> float:
-        """By how many seconds at most later beats come earlier."""
-        return 0.0
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 5.0 + self.beats * 60.0 / self.rate_bpm
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        _check_coupling(self.coupling)
+        if not (self.beats >= 2 and 40.0 <= self.rate_bpm <= 300.0):
+            raise UsageError(f"{self}: use 2 beats or more at 40 to 300 a minute")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        first_s = track.premature_s(self.coupling)
+        run_s = first_s + np.arange(self.beats) * (60.0 / self.rate_bpm)
+        ventricular_beats(track, run_s, rate_bpm=self.rate_bpm, focus=self.focus, twisting=self.polymorphic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pause:
+class SupraventricularRun(_Transient):
+    """Consecutive S beats before the first sinus beat at or after a time, which then comes after a pause.
+
+    Attributes
+    ----------
+    at_s : float
+        That time.
+    beats : int
+        How many.
+    rate_bpm : float
+        Their rate.
+    coupling : float
+        As in `VentricularRun`.
+    """
+
+    at_s: float
+    beats: int = 4
+    rate_bpm: float = 170.0
+    coupling: float = 0.65
+
+    @property
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 5.0 + self.beats * 60.0 / self.rate_bpm
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        _check_coupling(self.coupling)
+        if not (self.beats >= 2 and 60.0 <= self.rate_bpm <= 260.0):
+            raise UsageError(f"{self}: use 2 beats or more at 60 to 260 a minute")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        due_s = track.next_s
+        cycle_s = 60.0 / self.rate_bpm
+        run_s = track.premature_s(self.coupling) + np.arange(self.beats) * cycle_s
+        track.beats(run_s, Beat.ATRIAL, cycle_s=1.3 * cycle_s)
+        if self.beats >= 3:
+            track.change(float(run_s[0]), "SVTA")
+            track.change(float(run_s[-1]) + cycle_s, track.home)
+        track.reset(float(run_s[-1]) + max(RETURN_CYCLES * track.cycle_s(due_s), cycle_s))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(_Transient):
     """No beat for a while before the first sinus beat at or after a time.
 
     Attributes
@@ -122,101 +238,101 @@ class Pause:
     length_s: float = 3.0
 
     @property
-    def may_advance_s(self) -> float:
-        """By how many seconds at most later beats come earlier."""
-        return 0.0
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 4.0 + self.length_s
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        if not 0.3 <= self.length_s <= 60.0:
+            raise UsageError(f"{self}: use a length of 0.3 to 60 s")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        track.reset(track.previous_s + self.length_s)
 
 
-Ectopy: TypeAlias = PrematureBeat | Bigeminy | VentricularRun | Pause
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wenckebach(_Transient):
+    """A period of second degree block, Mobitz I: the PR interval grows until a P wave is not conducted.
 
-_N = AAMI_CLASSES.index("N")
-_V = AAMI_CLASSES.index("V")
-_MIN_COUPLING, _MAX_COUPLING = 0.3, 0.95
-# A sinus beat after a run or a premature S comes a little late, as in the living heart.
-_RETURN_CYCLES = 1.2
+    Attributes
+    ----------
+    at_s : float
+        It begins with the first sinus beat at or after this time.
+    conducted : int
+        Beats before the one that is missing.
+    """
+
+    at_s: float
+    conducted: int = 4
+
+    @property
+    def lasts_s(self) -> float:
+        """For how long, about, it keeps the rhythm from being free."""
+        return 5.0 + 1.7 * (self.conducted + 2)
+
+    def check(self) -> None:
+        """Raise `UsageError` if a value is out of range."""
+        if not 2 <= self.conducted <= 10:
+            raise UsageError(f"{self}: use 2 to 10 conducted beats")
+
+    def play(self, track: RhythmTrack) -> None:
+        """Lay itself down."""
+        turns = track.next_turn + np.arange(self.conducted + 1)
+        times = track.node.time_of(turns)
+        delay_s = _LONGEST_DELAY_S * (1.0 - _DELAY_REST ** np.arange(self.conducted))
+        track.beats(times[:-1] + delay_s, Beat.SINUS, delay_s=delay_s)
+        track.lone_p(times[-1:])
+        track.skip(self.conducted + 1)
+        track.change(float(times[0]), "BII")
+        track.change(track.next_s, track.home)
 
 
-def place(events: tuple[Ectopy, ...], sinus: Rhythm) -> Rhythm:
-    """Return a rhythm in which `events` interrupt the sinus rhythm.
+Ectopy: TypeAlias = PrematureBeat | Bigeminy | VentricularRun | SupraventricularRun | Pause | Wenckebach
+
+
+def ventricular_beats(
+    track: RhythmTrack,
+    run_s: _Times,
+    *,
+    rate_bpm: float,
+    focus: Focus,
+    twisting: bool,
+    end_s: float | None = None,
+) -> None:
+    """Lay down V beats in a row, name the rhythm from three on, and let the sinus node return late.
 
     Parameters
     ----------
-    events : tuple of Ectopy
-        In any order; their times are those of the resulting rhythm.
-    sinus : Rhythm
-        Sinus beats only.
-
-    Raises
-    ------
-    UsageError
-        If an event lies before the second beat or after the last, overlaps another, or has a value out of range.
+    track : RhythmTrack
+        Where.
+    run_s : ndarray of float64, shape ``[beats]``
+        Their R peaks.
+    rate_bpm : float
+        Their rate.
+    focus : int
+        From which of two foci they come.
+    twisting : bool
+        Whether their axis turns, as in torsades de pointes.
+    end_s : float, optional
+        When the rhythm ends; without it, when the next V would have come.
     """
-    rhythm = sinus
-    free_from = 1
-    for event in sorted(events, key=lambda event: event.at_s):
-        _check(event)
-        k = int(np.searchsorted(rhythm.r_s, event.at_s))
-        if k < free_from:
-            raise UsageError(f"{event}: begins before the rhythm is free for it; move it or the event before")
-        # A bigeminy needs its beats and one after; the others need fewer.
-        needed = 2 * event.cycles if isinstance(event, Bigeminy) else 1
-        if k + needed >= len(rhythm.r_s):
-            raise UsageError(f"{event}: lies after the last beats of the rhythm")
-        match event:
-            case PrematureBeat():
-                rhythm, end = _premature(rhythm, k, event), k + 1
-            case Bigeminy():
-                rhythm, end = _bigeminy(rhythm, k, event), k + 2 * event.cycles - 1
-            case VentricularRun():
-                rhythm, end = _run(rhythm, k, event), k + event.beats
-            case Pause():
-                rhythm, end = _pause(rhythm, k, event), k
-        # One sinus beat at least between two events.
-        free_from = end + 1
-    return rhythm
+    due_s = track.next_s
+    cycle_s = 60.0 / rate_bpm
+    scale = None
+    if twisting:
+        axis = np.cos(2.0 * np.pi * np.arange(len(run_s)) / _TWIST_BEATS + track.random.uniform(0.0, 2.0))
+        scale = np.where(axis >= 0.0, 1.0, -1.0) * (0.45 + 0.75 * np.abs(axis))
+    # A few beats do not shorten the QT interval as many do.
+    obeyed_s = cycle_s * (_QT_CYCLES_LONG if len(run_s) > _LONG_RUN else _QT_CYCLES_SHORT)
+    track.beats(run_s, _FOCI[focus], cycle_s=obeyed_s, scale=scale)
+    if len(run_s) >= 3:
+        track.change(float(run_s[0]), "VT" if rate_bpm >= TACHYCARDIA_BPM else "IVR")
+        track.change(float(run_s[-1]) + cycle_s if end_s is None else end_s, track.home)
+    track.reset(float(run_s[-1]) + max(RETURN_CYCLES * track.cycle_s(due_s), cycle_s))
 
 
-def _check(event: Ectopy) -> None:
-    if not isinstance(event, Pause) and not _MIN_COUPLING <= event.coupling <= _MAX_COUPLING:
-        raise UsageError(f"coupling {event.coupling:g}: use {_MIN_COUPLING:g} to {_MAX_COUPLING:g}")
-    if isinstance(event, VentricularRun) and not (event.beats >= 2 and 40.0 <= event.rate_bpm <= 300.0):
-        raise UsageError(f"{event}: use 2 beats or more at 40 to 300 a minute")
-    if isinstance(event, Bigeminy) and event.cycles < 1:
-        raise UsageError(f"{event}: use 1 cycle or more")
-    if isinstance(event, Pause) and not 0.3 <= event.length_s <= 60.0:
-        raise UsageError(f"{event}: use a length of 0.3 to 60 s")
-
-
-def _premature(rhythm: Rhythm, k: int, event: PrematureBeat) -> Rhythm:
-    r_s, classes = rhythm.r_s.copy(), rhythm.classes.copy()
-    r_s[k] = r_s[k - 1] + event.coupling * (r_s[k] - r_s[k - 1])
-    classes[k] = AAMI_CLASSES.index(event.kind)
-    if event.kind == "S":
-        r_s[k + 1 :] += r_s[k] + _RETURN_CYCLES * rhythm.cycle_s[k] - r_s[k + 1]
-    return rhythm._replace(r_s=r_s, classes=classes)
-
-
-def _bigeminy(rhythm: Rhythm, k: int, event: Bigeminy) -> Rhythm:
-    r_s, classes = rhythm.r_s.copy(), rhythm.classes.copy()
-    ectopic = np.arange(k, k + 2 * event.cycles, 2)
-    r_s[ectopic] = r_s[ectopic - 1] + event.coupling * (r_s[ectopic] - r_s[ectopic - 1])
-    classes[ectopic] = _V
-    return rhythm._replace(r_s=r_s, classes=classes)
-
-
-def _run(rhythm: Rhythm, k: int, event: VentricularRun) -> Rhythm:
-    cycle_s = rhythm.cycle_s[k]
-    first_s = rhythm.r_s[k - 1] + event.coupling * (rhythm.r_s[k] - rhythm.r_s[k - 1])
-    run_s = first_s + np.arange(event.beats) * (60.0 / event.rate_bpm)
-    later_s = rhythm.r_s[k:] + (run_s[-1] + _RETURN_CYCLES * cycle_s - rhythm.r_s[k])
-    return Rhythm(
-        r_s=np.concatenate([rhythm.r_s[:k], run_s, later_s]),
-        classes=np.concatenate([rhythm.classes[:k], np.full(event.beats, _V, np.int8), rhythm.classes[k:]]),
-        cycle_s=np.concatenate([rhythm.cycle_s[:k], np.full(event.beats, cycle_s), rhythm.cycle_s[k:]]),
-    )
-
-
-def _pause(rhythm: Rhythm, k: int, event: Pause) -> Rhythm:
-    r_s = rhythm.r_s.copy()
-    r_s[k:] += r_s[k - 1] + event.length_s - r_s[k]
-    return rhythm._replace(r_s=r_s)
+def _check_coupling(coupling: float) -> None:
+    if not _MIN_COUPLING <= coupling <= _MAX_COUPLING:
+        raise UsageError(f"coupling {coupling:g}: use {_MIN_COUPLING:g} to {_MAX_COUPLING:g}")

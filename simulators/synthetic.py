@@ -1,8 +1,9 @@
-"""A synthetic athlete: ECG after the dynamical model of McSharry et al., with ectopic beats and exact truth.
+"""A synthetic athlete: ECG after the dynamical model of McSharry et al., from rest to maximum effort, with exact truth.
 
 A point turns on a circle, once a beat; P, Q, R, S and T are Gaussians of its phase, and the time a turn takes follows
-an RR series whose spectrum has the low-frequency and the respiratory peak of a living heart. Here the trajectory is
-written down in closed form, beat by beat, instead of integrated: the same waves, hundreds of times real time.
+an RR series of a living heart. Here the trajectory is written down in closed form, beat by beat, instead of integrated:
+the same waves, thousands of times real time. The node is in `simulators.sinus`, effort in `simulators.effort`, the
+beats' shapes in `simulators.athlete_hearts`, what interrupts them in `simulators.ectopy` and `simulators.arrhythmia`.
 
 References
 ----------
@@ -10,90 +11,65 @@ McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generati
 signals. IEEE Trans Biomed Eng 50(3):289-294, 2003.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.contract import AAMI_CLASSES
+from monitor.contract import FloatArray
 from monitor.errors import UsageError
 from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ
 from simulators.annotations import Truth
-from simulators.ectopy import Ectopy, Rhythm, place
+from simulators.athlete_hearts import HEARTS, Beat, Heart
+from simulators.ectopy import Wenckebach
+from simulators.effort import Programme
+from simulators.episodes import Span, spans_of
 from simulators.records import Record, record_of_counts
+from simulators.rhythm_track import HeartEvent, Rhythm, place
+from simulators.sinus import GRID_HZ, SinusNode, exercising_node, steady_node
+from simulators.waves import Drawing
 
 SYNTHETIC_NAME: Final = "synthetic"
 MICROVOLTS_PER_COUNT: Final = 2.5
 
 _Array: TypeAlias = NDArray[np.float64]
-_TACHOGRAM_HZ = 4.0
-_WAVE_REACH = 5.0
-_CLASS_N, _CLASS_S, _CLASS_V = (AAMI_CLASSES.index(name) for name in ("N", "S", "V"))
-
-
-@dataclass(frozen=True, slots=True)
-class Wave:
-    """One Gaussian of a beat.
-
-    Attributes
-    ----------
-    millivolts : float
-        Its height.
-    phase : float
-        Where it lies, as a share of a turn at 60 beats a minute; the R peak is at 0. So also seconds at that rate.
-    width : float
-        Its standard deviation, in the same unit.
-    with_rate : float
-        Exponent by which position and width follow the RR interval: 0 for the QRS complex, which conduction shapes,
-        0.5 for the T wave, as in Bazett's rule.
-    """
-
-    millivolts: float
-    phase: float
-    width: float
-    with_rate: float = 0.0
-
-
-P: Final = Wave(0.12, -0.167, 0.025, 0.3)
-Q: Final = Wave(-0.12, -0.035, 0.010)
-R: Final = Wave(1.1, 0.0, 0.012)
-S: Final = Wave(-0.22, 0.035, 0.011)
-T: Final = Wave(0.30, 0.30, 0.050, 0.5)
-SINUS_BEAT: Final = (P, Q, R, S, T)
-SUPRAVENTRICULAR_BEAT: Final = (Wave(-0.08, -0.115, 0.018, 0.3), Q, R, S, T)
-"""The QRS of a sinus beat after a P wave from elsewhere, inverted and close to it."""
-VENTRICULAR_BEAT: Final = (
-    Wave(-0.15, -0.075, 0.020),
-    Wave(1.50, 0.0, 0.034),
-    Wave(-0.60, 0.095, 0.036),
-    Wave(-0.45, 0.29, 0.060, 0.5),
-)
-"""No P wave, a wide QRS of about 0.16 s, and a T wave against it."""
+_BLOCK_S: Final = 300.0
+_AT_REST: Final = 0.06
+_WENCKEBACH_EVERY_S: Final = (12.0, 45.0)
+_LONGEST_WENCKEBACH_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticAthlete:
-    """An athlete's heart.
+    """An athlete.
 
     Attributes
     ----------
     rate_bpm : float or tuple of (float, float)
-        Mean sinus rate, or (seconds, rate) points between which it changes steadily, held before and after.
+        Mean sinus rate, or (seconds, rate) points between which it changes steadily, held before and after. Not used
+        where there is a programme.
     variability : float
-        Standard deviation of the RR interval as a share of it.
+        Standard deviation of the RR interval as a share of it. Not used where there is a programme: then the heart's.
     respiration_hz, low_frequency_hz : float
-        Centres of the two peaks in the spectrum of the RR series.
+        Centres of the two peaks in the spectrum of the RR series. Not used where there is a programme.
     low_to_high : float
-        Power of the low-frequency peak over that of the respiratory one.
+        Power of the low-frequency peak over that of the respiratory one. Not used where there is a programme.
     gain : float
         Factor on all waves.
     wander_mv : float
         Amplitude of the baseline's movement with respiration.
     noise_mv : float
         Standard deviation of white measurement noise.
-    events : tuple of Ectopy
-        What interrupts the sinus rhythm, see `simulators.ectopy`.
+    breathing_gain : float
+        By what share the beats' amplitude moves with breathing.
+    heart : Heart
+        Its beats' shapes, its rates at rest and at maximum effort; see `simulators.athlete_hearts.HEARTS`.
+    programme : Programme or None
+        What the athlete does; see `simulators.effort.PROGRAMMES`. Without one the rate is `rate_bpm`.
+    events : tuple of HeartEvent
+        What interrupts the sinus rhythm, see `simulators.ectopy` and `simulators.arrhythmia`.
     """
 
     rate_bpm: float | tuple[tuple[float, float], ...] = 75.0
@@ -104,13 +80,58 @@ class SyntheticAthlete:
     gain: float = 1.0
     wander_mv: float = 0.05
     noise_mv: float = 0.01
-    events: tuple[Ectopy, ...] = field(default=())
+    breathing_gain: float = 0.0
+    heart: Heart = HEARTS["usual"]
+    programme: Programme | None = None
+    events: tuple[HeartEvent, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SyntheticSession:
+    """A record of a synthetic athlete, and what the athlete did meanwhile.
+
+    Attributes
+    ----------
+    record : Record
+        The signal without motion or muscle noise, with exact truth.
+    effort : ndarray of float32, shape ``[n]``
+        0 to 1, `simulators.sinus.GRID_HZ` times a second from the first sample on.
+    steps_hz : ndarray of float32, shape ``[n]``
+        Steps a second on the same grid; 0 while standing.
+    heart_rate_bpm : ndarray of float32, shape ``[n]``
+        Mean rate of the sinus node on the same grid.
+    """
+
+    record: Record
+    effort: FloatArray
+    steps_hz: FloatArray
+    heart_rate_bpm: FloatArray
+
+    def effort_at(self, samples: NDArray[np.integer]) -> FloatArray:
+        """Return the effort, 0 to 1, at samples of the record, shape ``[n]``."""
+        return self._at(self.effort, samples)
+
+    def steps_hz_at(self, samples: NDArray[np.integer]) -> FloatArray:
+        """Return steps a second at samples of the record, shape ``[n]``; integrate for the steps' phase."""
+        return self._at(self.steps_hz, samples)
+
+    def _at(self, values: FloatArray, samples: NDArray[np.integer]) -> FloatArray:
+        position = samples * (GRID_HZ / self.record.rate_hz)
+        found: FloatArray = np.interp(position, np.arange(len(values)), values).astype(np.float32)
+        return found
 
 
 def synthesize(
     athlete: SyntheticAthlete, *, rate_hz: float, seconds: float, seed: int, name: str = SYNTHETIC_NAME
 ) -> Record:
-    """Return a record of a synthetic athlete with exact truth.
+    """Return a record of a synthetic athlete with exact truth; see `synthesize_session`."""
+    return synthesize_session(athlete, rate_hz=rate_hz, seconds=seconds, seed=seed, name=name).record
+
+
+def synthesize_session(
+    athlete: SyntheticAthlete, *, rate_hz: float, seconds: float, seed: int, name: str = SYNTHETIC_NAME
+) -> SyntheticSession:
+    """Return a record of a synthetic athlete with exact truth, and its effort.
 
     The same seed gives the same heart at every sampling rate; only the noise differs.
 
@@ -129,8 +150,8 @@ def synthesize(
 
     Returns
     -------
-    Record
-        Lead ``"synthetic"``; `Record.truth` has the sample nearest to each R peak.
+    SyntheticSession
+        Its record has the lead ``"synthetic"``; `Record.truth` has the sample nearest to each R peak.
 
     Raises
     ------
@@ -141,101 +162,119 @@ def synthesize(
         raise UsageError(f"rate {rate_hz:g} Hz: use {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz")
     if not 1.0 <= seconds <= 24 * 3600:
         raise UsageError(f"{seconds:g} s of synthetic ECG: use 1 to {24 * 3600} s")
-    heart, noise = (np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(2))
-    rhythm = place(athlete.events, _sinus_rhythm(athlete, seconds, heart))
+    heart, noise, chance, blocks = (
+        np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(4)
+    )
+    node = _node(athlete, seconds, heart)
+    events = athlete.events
+    if athlete.heart.wenckebach:
+        events = (*events, *_blocked_at_rest(node, events, seconds, blocks))
+    rhythm = place(events, node, seconds=seconds, home=athlete.heart.rhythm, random=chance)
+    drawing = Drawing(athlete.heart, rhythm, node, athlete.breathing_gain)
     samples = round(seconds * rate_hz)
-    millivolts = athlete.gain * _waves(rhythm, samples, rate_hz)
-    time_s = np.arange(samples) / rate_hz
-    millivolts += athlete.wander_mv * np.sin(2.0 * np.pi * athlete.respiration_hz * time_s)
-    millivolts += athlete.noise_mv * noise.standard_normal(samples)
-    r_samples = np.rint(rhythm.r_s * rate_hz).astype(np.int64)
-    inside = (r_samples >= 0) & (r_samples < samples)
-    return record_of_counts(
+    record = record_of_counts(
         name=name,
         rate_hz=rate_hz,
         lead="synthetic",
-        counts=np.rint(millivolts * 1e3 / MICROVOLTS_PER_COUNT).astype(np.int16),
+        counts=_counts(athlete, drawing, samples, rate_hz, noise),
         microvolts_per_count=MICROVOLTS_PER_COUNT,
-        truth=Truth(
-            r_samples=r_samples[inside],
-            classes=rhythm.classes[inside],
-            unscored=np.empty((0, 2), np.int64),
-            rate_hz=rate_hz,
-        ),
+        truth=_truth(athlete, drawing, samples, rate_hz),
+    )
+    grid = int(np.ceil(seconds * GRID_HZ)) + 1
+    return SyntheticSession(
+        record=record,
+        effort=node.effort[:grid].astype(np.float32),
+        steps_hz=node.steps_hz[:grid].astype(np.float32),
+        heart_rate_bpm=(60.0 / node.cycle_s[:grid]).astype(np.float32),
     )
 
 
-def _sinus_rhythm(athlete: SyntheticAthlete, seconds: float, random: np.random.Generator) -> Rhythm:
-    """Return R peaks at every whole turn of a phase whose speed is the inverse of the RR series."""
+def _node(athlete: SyntheticAthlete, seconds: float, random: np.random.Generator) -> SinusNode:
+    if athlete.programme is not None:
+        return exercising_node(athlete.programme, athlete.heart, seconds=seconds, random=random)
+    if not 0.0 <= athlete.variability <= 0.2:
+        raise UsageError(f"variability {athlete.variability:g}: use 0 to 0.2")
     points = athlete.rate_bpm if isinstance(athlete.rate_bpm, tuple) else ((0.0, athlete.rate_bpm),)
     rates = np.array([rate for _, rate in points])
     if not ((rates >= 20.0) & (rates <= 300.0)).all() or np.any(np.diff([at for at, _ in points]) <= 0):
         raise UsageError(f"rate_bpm {athlete.rate_bpm}: use 20 to 300 a minute, at rising times")
-    if not 0.0 <= athlete.variability <= 0.2:
-        raise UsageError(f"variability {athlete.variability:g}: use 0 to 0.2")
-    # Premature beats may draw later ones nearer, so that there must be more than `seconds` of them.
-    spare_s = 5.0 + sum(event.may_advance_s for event in athlete.events)
-    n = 2 * int(np.ceil((seconds + spare_s) * _TACHOGRAM_HZ / 2.0))
-    time_s = np.arange(n) / _TACHOGRAM_HZ
-    mean_rr_s = 60.0 / np.interp(time_s, [at for at, _ in points], rates)
-    rr_s = mean_rr_s * (1.0 + athlete.variability * _variability(athlete, n, random))
-    turns = np.concatenate([[0.0], np.cumsum(1.0 / rr_s) / _TACHOGRAM_HZ])
-    first = random.uniform(0.3, 0.9)
-    whole = np.arange(first, turns[-1])
-    r_s = np.interp(whole, turns, np.arange(n + 1) / _TACHOGRAM_HZ)
-    return Rhythm(
-        r_s=r_s, classes=np.full(len(r_s), _CLASS_N, np.int8), cycle_s=np.interp(r_s, time_s, mean_rr_s)
+    return steady_node(
+        points,
+        seconds=seconds,
+        variability=athlete.variability,
+        respiration_hz=athlete.respiration_hz,
+        low_frequency_hz=athlete.low_frequency_hz,
+        low_to_high=athlete.low_to_high,
+        random=random,
     )
 
 
-def _variability(athlete: SyntheticAthlete, n: int, random: np.random.Generator) -> _Array:
-    """Return a series of unit variance with two Gaussian peaks in its spectrum, phases random, at 4 Hz."""
-    frequency = np.fft.rfftfreq(n, 1.0 / _TACHOGRAM_HZ)
-    width_hz = 0.01
-    power = athlete.low_to_high * np.exp(-0.5 * ((frequency - athlete.low_frequency_hz) / width_hz) ** 2)
-    power += np.exp(-0.5 * ((frequency - athlete.respiration_hz) / width_hz) ** 2)
-    power[0] = 0.0
-    phase = random.uniform(0.0, 2.0 * np.pi, len(frequency))
-    series: _Array = np.fft.irfft(np.sqrt(power) * np.exp(1j * phase), n)
-    spread = float(series.std())
-    # A stretch too short to hold either peak has no variability.
-    return np.clip(series / spread, -3.0, 3.0) if spread > 0.0 else series
+def _blocked_at_rest(
+    node: SinusNode, events: tuple[HeartEvent, ...], seconds: float, random: np.random.Generator
+) -> tuple[Wenckebach, ...]:
+    """Return Wenckebach periods wherever the athlete rests and nothing else happens."""
+    periods = []
+    at_s = float(random.uniform(*_WENCKEBACH_EVERY_S))
+    while at_s < seconds - _LONGEST_WENCKEBACH_S:
+        period = Wenckebach(at_s=at_s, conducted=int(random.integers(3, 6)))
+        around = np.array([at_s, at_s + _LONGEST_WENCKEBACH_S])
+        is_resting = float(node.at(node.reserve, around).max()) < _AT_REST
+        is_free = all(
+            event.at_s > at_s + _LONGEST_WENCKEBACH_S or event.at_s + event.lasts_s < at_s for event in events
+        )
+        if is_resting and is_free:
+            periods.append(period)
+        at_s += period.lasts_s + float(random.uniform(*_WENCKEBACH_EVERY_S))
+    return tuple(periods)
 
 
-def _waves(rhythm: Rhythm, samples: int, rate_hz: float) -> _Array:
-    millivolts = np.zeros(samples)
-    for class_index, beat in (
-        (_CLASS_N, SINUS_BEAT),
-        (_CLASS_S, SUPRAVENTRICULAR_BEAT),
-        (_CLASS_V, VENTRICULAR_BEAT),
-    ):
-        of_class = rhythm.classes == class_index
-        if not of_class.any():
-            continue
-        # The largest wave's flank under its neighbours moves the peak of their sum; truth is the peak of the sum.
-        at_s = rhythm.r_s[of_class] - _peak_s(beat)
-        for wave in beat:
-            scale = rhythm.cycle_s[of_class] ** wave.with_rate
-            _add_wave(millivolts, wave, at_s + wave.phase * scale, wave.width * scale, rate_hz)
-    return millivolts
+def _counts(
+    athlete: SyntheticAthlete, drawing: Drawing, samples: int, rate_hz: float, noise: np.random.Generator
+) -> NDArray[np.int16]:
+    """Draw block by block, so that hours need no more memory than minutes."""
+    counts = np.empty(samples, np.int16)
+    block = int(_BLOCK_S * rate_hz)
+    node = drawing.node
+    for first in range(0, samples, block):
+        length = min(block, samples - first)
+        millivolts = athlete.gain * drawing.millivolts(first, length, rate_hz)
+        breaths = node.at(node.breaths, np.arange(first, first + length) / rate_hz)
+        millivolts += athlete.wander_mv * np.sin(2.0 * np.pi * breaths)
+        millivolts += athlete.noise_mv * noise.standard_normal(length)
+        counts[first : first + length] = np.rint(millivolts * 1e3 / MICROVOLTS_PER_COUNT)
+    return counts
 
 
-def _peak_s(beat: tuple[Wave, ...]) -> float:
-    """Return where the highest point of a beat's QRS lies, in seconds after its centre."""
-    time_s = np.linspace(-0.05, 0.05, 2001)
-    height: NDArray[Any] = sum(
-        (wave.millivolts * np.exp(-0.5 * ((time_s - wave.phase) / wave.width) ** 2) for wave in beat),
-        start=np.zeros_like(time_s),
+def _truth(athlete: SyntheticAthlete, drawing: Drawing, samples: int, rate_hz: float) -> Truth:
+    rhythm, heart = drawing.rhythm, athlete.heart
+    r_samples = _samples(rhythm.r_s, rate_hz)
+    inside = (r_samples >= 0) & (r_samples < samples)
+    class_of = np.array([heart.class_of(beat) for beat in Beat], np.int8)
+    symbol_of = [heart.symbol_of(beat) for beat in Beat]
+    kinds = rhythm.kinds[inside]
+    lone_p = _samples(drawing.lone_p_s, rate_hz)
+    phases = athlete.programme.changes(samples / rate_hz) if athlete.programme is not None else []
+    return Truth(
+        r_samples=r_samples[inside],
+        classes=class_of[kinds],
+        unscored=_fibrillation(rhythm, samples, rate_hz),
+        rate_hz=rate_hz,
+        symbols=tuple(symbol_of[kind] for kind in kinds.tolist()),
+        rhythms=_spans(rhythm.changes, samples, rate_hz),
+        phases=_spans(phases, samples, rate_hz),
+        lone_p_samples=lone_p[(lone_p >= 0) & (lone_p < samples)],
     )
-    return float(time_s[np.argmax(height)])
 
 
-def _add_wave(millivolts: _Array, wave: Wave, centre_s: _Array, width_s: _Array, rate_hz: float) -> None:
-    """Add one wave of many beats at once, each within `_WAVE_REACH` standard deviations of its centre."""
-    reach = int(np.ceil(_WAVE_REACH * float(width_s.max()) * rate_hz))
-    middle = np.rint(centre_s * rate_hz).astype(np.int64)
-    samples = middle[:, None] + np.arange(-reach, reach + 1)
-    distance = (samples / rate_hz - centre_s[:, None]) / width_s[:, None]
-    value = wave.millivolts * np.exp(-0.5 * distance**2)
-    inside = (samples >= 0) & (samples < len(millivolts))
-    millivolts += np.bincount(samples[inside], value[inside], minlength=len(millivolts))
+def _samples(time_s: _Array, rate_hz: float) -> NDArray[np.int64]:
+    return np.rint(time_s * rate_hz).astype(np.int64)
+
+
+def _fibrillation(rhythm: Rhythm, samples: int, rate_hz: float) -> NDArray[np.int64]:
+    spans = _samples(np.array(rhythm.fibrillation, np.float64).reshape(-1, 2), rate_hz)
+    return np.minimum(spans[spans[:, 0] < samples], samples)
+
+
+def _spans(changes: Sequence[tuple[float, str]], samples: int, rate_hz: float) -> tuple[Span, ...]:
+    at = [(round(at_s * rate_hz), name) for at_s, name in changes]
+    return spans_of([(sample, name) for sample, name in at if sample < samples], samples)
