@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from monitor.assembly import ReorderLimits
     from monitor.line import LineConfig
     from monitor.rhythm import AthleteLimits
+    from monitor.roster import Roster
 
 ENVIRONMENT_PREFIX: Final = "STRAPWATCH_"
 NOT_SETTINGS: Final = ("STRAPWATCH_DATA", "STRAPWATCH_CACHE")
@@ -133,6 +134,10 @@ class MonitorSettings(_Section):
         Field(
             description="File in which alarms wait for Redis; default: `outbox-<id>.sqlite3` in the user's state folder"
         ),
+    ] = None
+    roster: Annotated[
+        Path | None,
+        Field(description="TOML or CSV file with names and limits of athletes, see docs/roster.md"),
     ] = None
 
     @field_validator("id")
@@ -314,11 +319,31 @@ class Settings(BaseSettings):
             return self.monitor.outbox.expanduser()
         return platformdirs.user_state_path("strapwatch") / f"outbox-{self.monitor.id}.sqlite3"
 
-    def limits_of(self, team: str, athlete: str) -> "AthleteLimits":
-        """Return the limits of one athlete."""
+    def load_roster(self) -> "Roster":
+        """Read the roster; an empty one where none is set.
+
+        Raises
+        ------
+        SettingsError
+            If it is damaged, or an athlete's limits do not fit each other.
+        """
+        from monitor.roster import Roster
+
+        roster = Roster.load(self.monitor.roster)
+        for team, athlete in roster:
+            try:
+                self._limits(f"{team}/{athlete}", roster)
+            except ValidationError as error:
+                reason = error.errors(include_url=False)[0]
+                said = reason.get("ctx", {}).get("error", reason["msg"])
+                raise SettingsError(f"{roster.where(team, athlete)}: {said}") from None
+        return roster
+
+    def limits_of(self, team: str, athlete: str, *, roster: "Roster | None" = None) -> "AthleteLimits":
+        """Return the limits of one athlete: those set here, else the roster's, else everybody's."""
         from monitor.rhythm import AthleteLimits
 
-        return AthleteLimits(**self._limits(f"{team}/{athlete}").model_dump())
+        return AthleteLimits(**self._limits(f"{team}/{athlete}", roster).model_dump())
 
     def line_config(self) -> "LineConfig":
         """Return what decides in the line, apart from single athletes' limits."""
@@ -335,13 +360,15 @@ class Settings(BaseSettings):
 
         return ReorderLimits(packets=self.reorder.packets, wait_s=self.reorder.wait_s)
 
-    def _limits(self, name: str) -> LimitSettings:
+    def _limits(self, name: str, roster: "Roster | None" = None) -> LimitSettings:
+        team, _, athlete = name.partition("/")
+        of_roster = {} if roster is None else roster.limits(team, athlete, self.limits)
         own = self.athletes.get(name, AthleteSettings()).model_dump(exclude_none=True)
-        return LimitSettings(**(self.limits.model_dump() | own))
+        return LimitSettings(**(self.limits.model_dump() | of_roster | own))
 
 
-def settings_hash(settings: Settings) -> str:
-    """Return a short hash of everything that decides: signal, limits and classifier, but no address.
+def settings_hash(settings: Settings, roster: "Roster | None" = None) -> str:
+    """Return a short hash of everything that decides: signal, limits and classifier, but no address and no name.
 
     Without weights and limits of one's own it is the version of the line's configuration, as `evaluate` prints it.
 
@@ -356,8 +383,9 @@ def settings_hash(settings: Settings) -> str:
         for name, athlete in sorted(settings.athletes.items())
         if (limits := athlete.model_dump(exclude_none=True))
     }
+    of_roster = "" if roster is None else roster.limits_hash(settings.limits)
     weights = settings.classifier.weights
-    if weights is None and not own:
+    if weights is None and not own and not of_roster:
         return version
     try:
         digest = "" if weights is None else hashlib.sha256(weights.expanduser().read_bytes()).hexdigest()
@@ -365,7 +393,8 @@ def settings_hash(settings: Settings) -> str:
         raise ModelError(
             f"weights {weights} cannot be read: {error.strerror}; see classifier.weights"
         ) from error
-    return hashlib.sha256(json.dumps([version, own, digest]).encode()).hexdigest()[:12]
+    described = [version, own, digest, *([of_roster] if of_roster else [])]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
 
 
 def _read(path: Path) -> dict[str, Any]:

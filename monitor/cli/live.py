@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
     from monitor.classifier import BeatClassifier
+    from monitor.roster import Roster
     from monitor.settings import Settings
     from monitor.watch import Watch
 
@@ -48,6 +50,10 @@ def monitor(
     outbox: Annotated[
         Path | None, typer.Option("--outbox", metavar="FILE", help="Where alarms wait for the server.")
     ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", metavar="FILE", help="Names and limits, TOML or CSV, see docs/roster.md."),
+    ] = None,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
 ) -> None:
     """Read the settings, get everything ready, and run until interrupted."""
@@ -59,12 +65,13 @@ def monitor(
     overrides: dict[str, dict[str, Any]] = {
         "broker": {"url": broker},
         "redis": {"url": redis},
-        "monitor": {"id": monitor_id, "outbox": outbox},
+        "monitor": {"id": monitor_id, "outbox": outbox, "roster": roster},
     }
     loaded = Settings.load(settings, overrides=_given(overrides))
+    people = loaded.load_roster()
     # Before the event loop takes the signals over: nothing is open yet, and a compiler cannot be cancelled.
-    classifier, watch = _prepare(loaded)
-    if asyncio.run(_run(loaded, classifier, watch)):
+    classifier, watch = _prepare(loaded, people)
+    if asyncio.run(_run(loaded, people, classifier, watch)):
         raise typer.Exit(130)
 
 
@@ -77,9 +84,9 @@ def _given(overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {section: values for section, values in sections.items() if values}
 
 
-async def _run(settings: "Settings", classifier: "BeatClassifier", watch: "Watch") -> bool:
+async def _run(settings: "Settings", roster: "Roster", classifier: "BeatClassifier", watch: "Watch") -> bool:
     """Run a monitor; return whether Ctrl-C ended it."""
-    task = asyncio.ensure_future(_watch(settings, classifier, watch))
+    task = asyncio.ensure_future(_watch(settings, roster, classifier, watch))
     loop = asyncio.get_running_loop()
     by_signal: list[int] = []
 
@@ -98,7 +105,7 @@ async def _run(settings: "Settings", classifier: "BeatClassifier", watch: "Watch
     return signal.SIGINT in by_signal
 
 
-def _prepare(settings: "Settings") -> "tuple[BeatClassifier, Watch]":
+def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, Watch]":
     """Load and compile what the monitor decides with."""
     import structlog
 
@@ -115,16 +122,18 @@ def _prepare(settings: "Settings") -> "tuple[BeatClassifier, Watch]":
     watch = Watch(
         classifier=classifier,
         config=settings.line_config(),
-        limits_of=settings.limits_of,
+        limits_of=partial(settings.limits_of, roster=roster),
         reorder=settings.reorder_limits(),
-        settings_hash=settings_hash(settings),
+        settings_hash=settings_hash(settings, roster),
     )
     structlog.stdlib.get_logger("monitor").info("getting ready", model=classifier.name)
     warm_up(classifier)
     return classifier, watch
 
 
-async def _watch(settings: "Settings", classifier: "BeatClassifier", watch: "Watch") -> None:
+async def _watch(
+    settings: "Settings", roster: "Roster", classifier: "BeatClassifier", watch: "Watch"
+) -> None:
     from monitor.live import LiveMonitor
     from monitor.settings import settings_hash
     from monitor.sinks import Outbox, RedisSink
@@ -147,7 +156,7 @@ async def _watch(settings: "Settings", classifier: "BeatClassifier", watch: "Wat
                 watch=watch,
                 monitor_id=settings.monitor.id,
                 model=classifier.name,
-                settings_hash=settings_hash(settings),
+                settings_hash=settings_hash(settings, roster),
                 tick_s=settings.monitor.tick_s,
             ).run()
     finally:
