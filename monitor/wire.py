@@ -1,8 +1,8 @@
 """What straps say, byte for byte: topics and MessagePack messages.
 
 A strap publishes on ``ecg/<team>/<athlete>/samples``, ``…/status`` (retained, and its last will) and, if it is a
-simulator, ``…/truth``. Everything that arrives here is untrusted: `decode_samples` and its siblings either return a
-message that is safe to use or raise `PacketError` with the reason to count.
+simulator, ``…/truth`` and ``…/ledger``. Everything that arrives here is untrusted: `decode_samples` and its siblings
+either return a message that is safe to use or raise `PacketError` with the reason to count.
 """
 
 import re
@@ -21,9 +21,11 @@ MAX_RATE_HZ: Final = 1000.0
 # 2**53: the largest range in which a float64 still counts every sample.
 _MAX_COUNTER: Final = 2**53
 
-Channel = Literal["samples", "status", "truth"]
+Channel = Literal["samples", "status", "truth", "ledger"]
+_MAX_CAUSES: Final = 64
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TOPIC = re.compile(r"ecg/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})/(samples|status|truth)")
+_CAUSE = re.compile(r"[a-z_]{1,32}")
+_TOPIC = re.compile(r"ecg/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})/(samples|status|truth|ledger)")
 
 
 class SamplePacket(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,6 +139,30 @@ class TruthMessage(msgspec.Struct, frozen=True, kw_only=True):
     scored: bool = True
 
 
+class LedgerMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a simulated strap and its radio have done to the packets so far; only scorers read it.
+
+    Attributes
+    ----------
+    version : int
+        Version of this format, `WIRE_VERSION`.
+    strap : str
+        The strap's own name.
+    boot : int
+        The boot whose packets are counted.
+    counts : dict of str to int
+        Packets by what happened to them, since the boot began; see `simulators.ledger.Ledger`.
+    troubles : list of [first_sample, end_sample, cause]
+        Stretches of samples that were lost or troubled, first sample and first after, each told at least once.
+    """
+
+    version: int
+    strap: str
+    boot: int
+    counts: dict[str, int]
+    troubles: list[tuple[int, int, str]]
+
+
 class Topic(NamedTuple):
     """A topic, taken apart."""
 
@@ -184,9 +210,10 @@ _encoder = msgspec.msgpack.Encoder()
 _samples_decoder = msgspec.msgpack.Decoder(SamplePacket)
 _status_decoder = msgspec.msgpack.Decoder(StatusMessage)
 _truth_decoder = msgspec.msgpack.Decoder(TruthMessage)
+_ledger_decoder = msgspec.msgpack.Decoder(LedgerMessage)
 
 
-def encode(message: SamplePacket | StatusMessage | TruthMessage) -> bytes:
+def encode(message: SamplePacket | StatusMessage | TruthMessage | LedgerMessage) -> bytes:
     """Return the MessagePack bytes of a message."""
     return _encoder.encode(message)
 
@@ -254,7 +281,30 @@ def decode_truth(payload: bytes) -> TruthMessage:
     return truth
 
 
-_Message = TypeVar("_Message", SamplePacket, StatusMessage, TruthMessage)
+def decode_ledger(payload: bytes) -> LedgerMessage:
+    """Decode and check what became of a simulated strap's packets.
+
+    Raises
+    ------
+    PacketError
+        As `decode_samples`.
+    """
+    ledger: LedgerMessage = _decode(_ledger_decoder, payload)
+    if not is_name(ledger.strap) or not 0 <= ledger.boot < _MAX_COUNTER:
+        raise PacketError("range", "strap or boot out of range")
+    if len(ledger.counts) > _MAX_CAUSES or any(not _is_cause(cause) for cause in ledger.counts):
+        raise PacketError("range", "counts name no causes")
+    for first, end, cause in ledger.troubles:
+        if not 0 <= first < end <= _MAX_COUNTER or not _is_cause(cause):
+            raise PacketError("range", "a trouble is no stretch of samples with a cause")
+    return ledger
+
+
+def _is_cause(text: str) -> bool:
+    return _CAUSE.fullmatch(text) is not None
+
+
+_Message = TypeVar("_Message", SamplePacket, StatusMessage, TruthMessage, LedgerMessage)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[_Message]", payload: bytes) -> _Message:

@@ -104,6 +104,46 @@ class TroubleEntry(msgspec.Struct, frozen=True, kw_only=True, tag_field="entry",
 
 AnyEntry: TypeAlias = LedgerEntry | TroubleEntry
 
+_NOTABLE: Final = frozenset({"lost", "lost_in_burst", "lost_in_dropout", "unsent", "lead_off"})
+"""Causes whose samples a scorer must know: nobody could see a beat there."""
+_NEWS_KEPT: Final = 2_000
+
+
+class LedgerNews:
+    """What a ledger has to tell of one boot of a strap: counts so far, and the stretches that are new.
+
+    Attributes
+    ----------
+    counts : Counter
+        Packets by cause since the boot began.
+    troubles : list of (int, int, str)
+        First sample, first after, and cause: what has not been told yet, the oldest first. Whoever has told it removes
+        it.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.troubles: list[tuple[int, int, str]] = []
+
+    def packet(self, entry: LedgerEntry) -> None:
+        """Take in what happened to a packet."""
+        self.counts[entry.cause] += 1
+        if entry.cause in _NOTABLE:
+            self._add(entry.first_sample, entry.first_sample + entry.samples, entry.cause)
+
+    def trouble(self, entry: TroubleEntry) -> None:
+        """Take in a trouble."""
+        # A fact of the radio is told packet by packet; what was only planned is not told twice.
+        if (
+            entry.trouble not in {"lead_off", "dropout", "dropout_lost"}
+            and entry.first_sample < entry.end_sample
+        ):
+            self._add(entry.first_sample, entry.end_sample, entry.trouble)
+
+    def _add(self, first_sample: int, end_sample: int, cause: str) -> None:
+        self.troubles.append((first_sample, end_sample, cause))
+        del self.troubles[:-_NEWS_KEPT]
+
 
 class Ledger:
     """Counts, and on request keeps or writes, what happened.
@@ -142,18 +182,29 @@ class Ledger:
         self._file = file
         self._keep = keep
         self._encoder = msgspec.json.Encoder()
+        self._news: dict[tuple[str, str, str, int], LedgerNews] = {}
+
+    def news(self, team: str, athlete: str, strap: str, boot: int) -> LedgerNews:
+        """Return what there is to tell of a boot of a strap; it is collected from the first call on."""
+        return self._news.setdefault((team, athlete, strap, boot), LedgerNews())
 
     def note(self, entry: LedgerEntry) -> None:
         """Enter one thing that happened."""
         self.counts[entry.cause] += 1
         if self._keep:
             self.entries.append(entry)
+        news = self._news.get((entry.team, entry.athlete, entry.strap, entry.boot))
+        if news is not None:
+            news.packet(entry)
         self._write(entry)
 
     def note_trouble(self, entry: TroubleEntry) -> None:
         """Enter a trouble that a strap has."""
         if self._keep:
             self.troubles.append(entry)
+        news = self._news.get((entry.team, entry.athlete, entry.strap, entry.boot))
+        if news is not None:
+            news.trouble(entry)
         self._write(entry)
 
     def _write(self, entry: AnyEntry) -> None:

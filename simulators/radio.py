@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.errors import UsageError
 from monitor.wire import SamplePacket, TruthMessage
-from simulators.ledger import Cause, Ledger, LedgerEntry
+from simulators.ledger import FATES, Cause, Ledger, LedgerEntry
 from simulators.strap import ScheduledPacket
 
 # A packet held back is overtaken by one to four later ones.
@@ -167,7 +167,9 @@ class Radio:
         self._begins_at = 0.0
         self._team = team
         self._athlete = athlete
-        self._ledger = ledger
+        self.ledger = ledger
+        self.lost_truth: list[TruthMessage] = []
+        """Truth of packets that were lost, which no transmission carries; whoever sends truth takes it from here."""
 
     def transmit(
         self, packets: Iterable[ScheduledPacket], *, begins_at: float = 0.0
@@ -197,7 +199,9 @@ class Radio:
     def note(self, cause: Cause, scheduled: ScheduledPacket, at_s: float) -> None:
         """Enter in the ledger what happened to a packet."""
         packet = scheduled.packet
-        self._ledger.note(
+        if cause in FATES and cause != "sent" and scheduled.truth is not None:
+            self.lost_truth.append(scheduled.truth)
+        self.ledger.note(
             LedgerEntry(
                 team=self._team,
                 athlete=self._athlete,

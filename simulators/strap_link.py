@@ -18,7 +18,7 @@ import msgspec
 from monitor.backoff import Backoff
 from monitor.cancellation import end
 from monitor.sources.address import MqttAddress
-from monitor.wire import TruthMessage, encode, topic
+from monitor.wire import WIRE_VERSION, LedgerMessage, TruthMessage, encode, topic
 from simulators.lateness import Lateness
 from simulators.radio import Radio, Transmission
 from simulators.strap import Strap
@@ -31,6 +31,9 @@ _GOODBYE_S = 0.5
 _IN_FLIGHT = 16
 _TRUTH_S = 1.0
 _BATTERY_TOLD_EVERY_S = 10.0
+_LEDGER_TOLD_EVERY_S = 5.0
+_LEDGER_LOOKED_AT_EVERY_S = 1.0
+_TROUBLES_AT_ONCE = 1_000
 _LEAST_WAIT_S = 0.2
 
 
@@ -92,6 +95,7 @@ class StrapLink:
         self._truths: deque[TruthMessage] = deque()
         self._unacknowledged_truth: TruthMessage | None = None
         self._numbers = 0
+        self._news = radio.ledger.news(strap.team, strap.athlete, strap.strap, strap.boot)
         self._begin = 0.0
         self._wake = asyncio.Event()
         self._all_scheduled = False
@@ -141,7 +145,9 @@ class StrapLink:
                 self._forget(self._waiting.popleft())
             connected = self.state is LinkState.CONNECTED
             self._waiting.append(_Message(transmission, overtaken_by_outage=not connected))
+            self._remember_lost_truth()
             self._wake.set()
+        self._remember_lost_truth()
 
     async def _stay_connected(self, starting: asyncio.Future[float]) -> None:
         if self.strap.begins_s > 0.0:
@@ -205,12 +211,13 @@ class StrapLink:
             watch = asyncio.create_task(_until_disconnected(client))
             publish = asyncio.create_task(self._publish_all(client))
             battery = asyncio.create_task(self._tell_battery(client, status))
+            ledger = asyncio.create_task(self._follow_ledger(client))
             try:
                 done, _ = await asyncio.wait({watch, publish}, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     task.result()
             finally:
-                await asyncio.gather(end(watch), end(publish), end(battery))
+                await asyncio.gather(end(watch), end(publish), end(battery), end(ledger))
         except asyncio.CancelledError:
             await self._say_goodbye(client, status)
             raise
@@ -232,10 +239,35 @@ class StrapLink:
             with contextlib.suppress(aiomqtt.MqttError):
                 await self._tell_status(client, status)
 
+    async def _follow_ledger(self, client: aiomqtt.Client) -> None:
+        """Tell what became of the packets: losses soon, mere counts now and then."""
+        told_at = time.monotonic()
+        while True:
+            await asyncio.sleep(_LEDGER_LOOKED_AT_EVERY_S)
+            if self._news.troubles or time.monotonic() - told_at >= _LEDGER_TOLD_EVERY_S:
+                told_at = time.monotonic()
+                with contextlib.suppress(aiomqtt.MqttError):
+                    await self._tell_ledger(client)
+
+    async def _tell_ledger(self, client: aiomqtt.Client) -> None:
+        strap, troubles = self.strap, self._news.troubles[:_TROUBLES_AT_ONCE]
+        message = LedgerMessage(
+            version=WIRE_VERSION,
+            strap=strap.strap,
+            boot=strap.boot,
+            counts=dict(self._news.counts),
+            troubles=troubles,
+        )
+        await client.publish(topic(strap.team, strap.athlete, "ledger"), encode(message), qos=QOS)
+        # Only what the broker has acknowledged is told; the oldest may have been given up meanwhile.
+        told = set(troubles)
+        self._news.troubles[:] = [trouble for trouble in self._news.troubles if trouble not in told]
+
     async def _say_goodbye(self, client: aiomqtt.Client, status: str) -> None:
         # Where even this fails, the will has said it.
         client.timeout = _GOODBYE_S
         with contextlib.suppress(aiomqtt.MqttError):
+            await self._tell_ledger(client)
             farewell = encode(self.strap.status(online=False, ended=True))
             await client.publish(status, farewell, qos=QOS, retain=True)
 
@@ -305,6 +337,12 @@ class StrapLink:
             )
             self._truths.pop()
         self._truths.append(truth)
+
+    def _remember_lost_truth(self) -> None:
+        """Beats that the radio loses are missed ones: the scorer must hear of them all the same."""
+        lost, self._radio.lost_truth = self._radio.lost_truth, []
+        for truth in lost:
+            self._remember_truth(truth)
 
     def _is_truth_due(self) -> bool:
         if not self._truths:

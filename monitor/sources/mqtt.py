@@ -10,7 +10,7 @@ import ssl
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
@@ -57,6 +57,8 @@ class MqttSource:
         Let the broker keep what arrives while we are away; needs a `client_id` that stays the same.
     capacity : int
         Messages that may wait for `take`; more are dropped and counted.
+    topic_filters : sequence of str
+        What is heard; the monitor's own by default.
     on_connection : callable or None
         Called with True when connected and subscribed, with False when the connection has ended.
 
@@ -73,6 +75,7 @@ class MqttSource:
         client_id: str | None = None,
         persistent_session: bool = False,
         capacity: int = 20_000,
+        topic_filters: Sequence[str] = TOPIC_FILTERS,
         on_connection: Callable[[bool], None] | None = None,
     ) -> None:
         if persistent_session and not client_id:
@@ -83,6 +86,7 @@ class MqttSource:
         self._client_id = client_id or f"strapwatch-{uuid.uuid4().hex[:16]}"
         self._persistent_session = persistent_session
         self._inbox = Inbox(capacity=capacity)
+        self._topic_filters = tuple(topic_filters)
         self._on_connection = on_connection
         self._topics: dict[str, Topic] = {}
         self._refused: Counter[str] = Counter()
@@ -194,7 +198,7 @@ class MqttSource:
         client = self._client(tls)
         await _enter(client)
         try:
-            for topic_filter in TOPIC_FILTERS:
+            for topic_filter in self._topic_filters:
                 codes = await client.subscribe(topic_filter, qos=_QOS)
                 if any(_code(code) >= _FIRST_REFUSAL for code in codes):
                     raise aiomqtt.MqttError(f"the broker does not let us subscribe to {topic_filter}")
@@ -204,7 +208,7 @@ class MqttSource:
                 "connected to the broker",
                 broker=str(self._address),
                 client_id=self._client_id,
-                topics=TOPIC_FILTERS,
+                topics=self._topic_filters,
             )
             # Nothing ever comes out of this queue: `_Tap.put_nowait` takes each message as it is read.
             await anext(client.messages)

@@ -15,9 +15,11 @@ from monitor.embedded import EmbeddedBroker, GuardedServer
 from monitor.errors import UsageError
 from monitor.sources import MqttAddress
 from monitor.wire import (
+    LedgerMessage,
     SamplePacket,
     StatusMessage,
     TruthMessage,
+    decode_ledger,
     decode_samples,
     decode_status,
     decode_truth,
@@ -38,6 +40,7 @@ class _Listener:
         self.samples: dict[str, list[SamplePacket]] = defaultdict(list)
         self.truth: dict[str, list[TruthMessage]] = defaultdict(list)
         self.status: dict[str, list[StatusMessage]] = defaultdict(list)
+        self.ledger: dict[str, list[LedgerMessage]] = defaultdict(list)
         self.arrived_at: list[float] = []
         self.connected = asyncio.Event()
         self._port = port
@@ -63,8 +66,10 @@ class _Listener:
             self.arrived_at.append(time.time())
         elif where.channel == "truth":
             self.truth[where.athlete].append(decode_truth(message.payload))
-        else:
+        elif where.channel == "status":
             self.status[where.athlete].append(decode_status(message.payload))
+        else:
+            self.ledger[where.athlete].append(decode_ledger(message.payload))
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +139,31 @@ async def test_everything_arrives_in_order(embedded_broker: EmbeddedBroker) -> N
         np.testing.assert_array_equal(beats, strap.record.truth.r_samples)
         assert [status.online for status in listener.status[strap.athlete]] == [True, False]
         assert {status.source for status in listener.status[strap.athlete]} == {"synthetic"}
+
+
+async def test_losses_are_told_to_scorers(embedded_broker: EmbeddedBroker) -> None:
+    """The ledger that travels balances with the fleet's, names just the samples that never came; truth is whole."""
+    straps = _straps(3, seconds=12.0, speed=10.0)
+    radio = RadioSettings(loss=0.2, dropouts_lost=(Stretch(0.4, 0.2),))
+    async with _listening(embedded_broker.port) as listener:
+        report = await run_fleet(straps, broker=_address(embedded_broker), radio=radio)
+        await _until(lambda: all(len(listener.status[s.athlete]) == 2 for s in straps))
+    for cause in ("sent", "lost", "lost_in_dropout"):
+        told = sum(listener.ledger[strap.athlete][-1].counts.get(cause, 0) for strap in straps)
+        assert told == getattr(report, cause) > 0
+    for strap in straps:
+        assert strap.record.truth is not None
+        beats = [r for truth in listener.truth[strap.athlete] for r in truth.r_samples]
+        np.testing.assert_array_equal(sorted(beats), strap.record.truth.r_samples)
+        lost = np.zeros(len(strap.record), np.bool_)
+        for message in listener.ledger[strap.athlete]:
+            for first, end, cause in message.troubles:
+                assert cause in {"lost", "lost_in_dropout"}
+                lost[first:end] = True
+        for packet in listener.samples[strap.athlete]:
+            assert not lost[packet.first_sample : packet.end_sample].any()
+            lost[packet.first_sample : packet.end_sample] = True
+        assert lost.all()
 
 
 async def test_sent_at_is_the_schedule(embedded_broker: EmbeddedBroker) -> None:
