@@ -68,6 +68,8 @@ class Piece:
         Sampling rate.
     begins : bool
         The first piece of a strap or a boot: what came before has no part in it.
+    strap : str
+        Whose it is.
     """
 
     boot: int
@@ -79,6 +81,7 @@ class Piece:
     due_sample: int
     rate_hz: float
     begins: bool = False
+    strap: str = ""
 
 
 @dataclass(slots=True)
@@ -328,6 +331,7 @@ class StrapAssembly:
             due_sample=packet.end_sample,
             rate_hz=packet.rate_hz,
             begins=begins,
+            strap=packet.strap,
         )
 
     def _take_held(self, now: float) -> list[Piece]:

@@ -7,17 +7,18 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from monitor.alarms import Whose
+from monitor.alarm_inputs import Whose
 from monitor.assembly import Piece, StrapAssembly
 from monitor.contract import LABELS, RowState
 from monitor.line import Line
 from monitor.rows import number_in
 
-VERSION: Final = 2
+VERSION: Final = 3
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
 _PLAIN: Final = (
     "boot",
+    "strap",
     "online",
     "ended",
     "source",
@@ -41,8 +42,8 @@ class Athlete:
         Puts the strap's packets in order.
     line, row : Line or None, int
         The bank and the row the strap's samples run in; None before the first.
-    boot : int
-        The boot that runs in the row.
+    boot, strap : int, str
+        The boot that runs in the row, and whose it is.
     pieces : deque of Piece
         What comes next, in order.
     schedule : deque of (int, float, int)
@@ -60,6 +61,7 @@ class Athlete:
     line: Line | None = None
     row: int = -1
     boot: int = -1
+    strap: str = ""
     pieces: deque[Piece] = field(default_factory=deque)
     schedule: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_SCHEDULE_KEPT))
     online: bool = True
@@ -137,6 +139,7 @@ class Athlete:
             rate_hz=self.rate_hz,
             known_at=known_at,
             known_sample=known_sample,
+            strap=self.strap,
         )
 
     def export_row(self) -> RowState:

@@ -11,12 +11,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
+from monitor.canary import canary
 from monitor.contract import Alarm
-from monitor.live_state import AthleteState, MonitorState
+from monitor.live_state import CANARY_EVERY_S, AthleteState, MonitorState
+from monitor.responses import Command
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, Source
 from monitor.watch import Watch
@@ -45,6 +48,10 @@ class BatchSink(Protocol):
 
     def acknowledgements(self) -> AsyncIterator[Alarm]:
         """Yield what others have acknowledged."""
+        ...
+
+    def commands(self) -> AsyncIterator[Command]:
+        """Yield what others want of all monitors."""
         ...
 
     @property
@@ -91,8 +98,10 @@ class LiveMonitor:
         self._settings_hash = settings_hash
         self._tick_s = tick_s
         self._started_at = time.time()
+        self._canary_at = self._started_at
         self._begun = time.monotonic()
         self._acknowledged: list[Alarm] = []
+        self._commands: list[Command] = []
         self._watched: set[tuple[str, str]] = set()
         self._outgoing = _Outgoing()
         self._computing: asyncio.Future[SinkBatch] | None = None
@@ -109,6 +118,7 @@ class LiveMonitor:
         tasks = [
             asyncio.create_task(self._write(), name="writer"),
             asyncio.create_task(self._hear_acknowledgements(), name="acknowledgements"),
+            asyncio.create_task(self._hear_commands(), name="commands"),
             asyncio.create_task(self._see_who_watches(), name="watched"),
             asyncio.create_task(self._beat(on_heartbeat), name="heartbeat"),
             asyncio.create_task(self._tick(), name="ticks"),
@@ -146,11 +156,18 @@ class LiveMonitor:
     async def _once(self, *, even_if_idle: bool = True) -> bool:
         arrivals = self._source.take()
         acknowledged, self._acknowledged = self._acknowledged, []
-        if not (arrivals or acknowledged or even_if_idle):
+        commands, self._commands = self._commands, []
+        if not (arrivals or acknowledged or commands or even_if_idle):
             return False
-        self._computing = asyncio.get_running_loop().run_in_executor(
-            self._compute, self._run_watch, arrivals, acknowledged, frozenset(self._watched), self.now()
+        run = partial(
+            self._run_watch,
+            arrivals,
+            acknowledged,
+            commands,
+            watched=frozenset(self._watched),
+            now=self.now(),
         )
+        self._computing = asyncio.get_running_loop().run_in_executor(self._compute, run)
         # Whoever waits for it may be told to end meanwhile; what it brings is sent all the same.
         self._computing.add_done_callback(self._collect)
         await asyncio.shield(self._computing)
@@ -176,6 +193,8 @@ class LiveMonitor:
         self,
         arrivals: list[Arrival],
         acknowledged: list[Alarm],
+        commands: list[Command],
+        *,
         watched: frozenset[tuple[str, str]],
         now: float,
     ) -> SinkBatch:
@@ -184,7 +203,14 @@ class LiveMonitor:
             arrival.ack()
         for alarm in acknowledged:
             self._watch.acknowledge(alarm, now)
-        return self._watch.tick(now, watched)
+        for command in commands:
+            self._watch.command(command, now)
+        batch = self._watch.tick(now, watched)
+        if now - self._canary_at >= CANARY_EVERY_S:
+            # Sent by the thread that raises alarms: when it is stuck, so is the canary.
+            self._canary_at = now
+            batch.alarms.append(canary(self._monitor_id, now, since=self._started_at))
+        return batch
 
     async def _write(self) -> None:
         while True:
@@ -200,6 +226,10 @@ class LiveMonitor:
     async def _hear_acknowledgements(self) -> None:
         async for alarm in self._sink.acknowledgements():
             self._acknowledged.append(alarm)
+
+    async def _hear_commands(self) -> None:
+        async for command in self._sink.commands():
+            self._commands.append(command)
 
     async def _see_who_watches(self) -> None:
         while True:
@@ -256,6 +286,7 @@ class _Outgoing:
         waiting.beats += batch.beats
         waiting.waves += batch.waves
         waiting.alarms += batch.alarms
+        waiting.audit += batch.audit
         waiting.monitor = batch.monitor or waiting.monitor
         for state in batch.states:
             self._states[state.team, state.athlete] = state

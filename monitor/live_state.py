@@ -11,6 +11,12 @@ Both sides use this module: the monitor's sink writes, dashboards, receivers and
 ``strapwatch:wave:{team}:<athlete>``      pub/sub; MessagePack `WaveMessage`, sent only while somebody listens
 ``strapwatch:teams``                      Set of the teams ever seen
 ``strapwatch:monitor:<id>``               String with a time to live: a MessagePack `MonitorState`
+``strapwatch:commands:{team}``            Stream, capped; field ``command``: a `monitor.responses.Command`
+``strapwatch:audit:{team}``               Stream, capped; field ``entry``: a `monitor.responses.AuditEntry`
+``strapwatch:feedback:{team}``            Stream, capped; field ``feedback``: a `monitor.responses.Feedback`
+``strapwatch:held:{team}:<identity>``     String with a time to live: some monitor sees the condition of this alarm
+``strapwatch:receiver:<name>``            String with a time to live: a `monitor.responses.ReceiverState`
+``strapwatch:alarms:{~canary}``           Stream, capped: test alarms, one a monitor every `CANARY_EVERY_S`
 ========================================  =======================================================================
 """
 
@@ -27,6 +33,13 @@ ATHLETE_PATTERN: Final = "strapwatch:athlete:*"
 ATHLETE_TTL_S: Final = 60
 MONITOR_TTL_S: Final = 5
 BEATS_KEPT: Final = 20_000
+HELD_TTL_S: Final = 10
+"""A monitor that sees an alarm's condition says so more often than this; until then it is believed to go on."""
+BEATS_KEPT_S: Final = 7 * 24 * 3600
+"""An athlete's beats are forgotten so long after the last of them."""
+CANARY_TEAM: Final = "~canary"
+"""No team can be called so; its Stream holds test alarms only."""
+CANARY_EVERY_S: Final = 15.0
 
 
 def alarms_key(team: str) -> str:
@@ -57,6 +70,11 @@ def wave_key(team: str, athlete: str) -> str:
 def monitor_key(monitor_id: str) -> str:
     """Return the key of a monitor's heartbeat."""
     return f"{PREFIX}monitor:{monitor_id}"
+
+
+def held_key(team: str, identity: str) -> str:
+    """Return the key that is there as long as some monitor sees the condition of an alarm."""
+    return f"{PREFIX}held:{{{team}}}:{identity}"
 
 
 class BeatEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +119,18 @@ class ActiveAlarm(msgspec.Struct, frozen=True, kw_only=True):
         Empty until somebody has.
     cleared : bool
         The condition is over, but the alarm stays until acknowledged.
+    acknowledged_at : float
+        Unix time in seconds; 0 until somebody has.
+    strap : str
+        The strap that saw it.
+    escalated : bool
+        Its priority has risen since it was raised.
+    answer_by : float
+        Unix time, in seconds, at which the alarm leaves the building unless somebody acknowledges it; 0 if it does not.
+    unanswered : bool
+        Nobody acknowledged it in time: it has left the building.
+    repeats : int
+        How often the condition came back so soon that it was not told again.
     """
 
     identity: str
@@ -112,6 +142,12 @@ class ActiveAlarm(msgspec.Struct, frozen=True, kw_only=True):
     raised_at: float
     acknowledged_by: str = ""
     cleared: bool = False
+    acknowledged_at: float = 0.0
+    strap: str = ""
+    escalated: bool = False
+    answer_by: float = 0.0
+    unanswered: bool = False
+    repeats: int = 0
 
 
 class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +187,11 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
         Link counters.
     alarms : list of ActiveAlarm
         Highest priority first.
+    paused_until : float
+        Unix time, in seconds, until which alarms make no sound; 0 or past if they do. A more urgent alarm than those
+        of `paused_covers`, and every new one of high priority, ends the pause.
+    paused_by, paused_covers : str
+        Who paused, and the most urgent priority that the pause covers; empty without a pause.
     """
 
     team: str
@@ -176,6 +217,9 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
     packets_duplicate: int
     packets_refused: int
     alarms: list[ActiveAlarm]
+    paused_until: float = 0.0
+    paused_by: str = ""
+    paused_covers: str = ""
 
 
 class WaveMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,6 +268,10 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
         What decides.
     refused : dict of str to int
         Refused packets by reason.
+    ended : bool
+        The monitor was ended in order: that it falls silent now is no loss of monitoring.
+    resumed : str
+        What a restart found and what it missed, in one sentence; empty where there was nothing to resume.
     """
 
     monitor_id: str
@@ -242,6 +290,8 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     settings_hash: str
     refused: dict[str, int]
+    ended: bool = False
+    resumed: str = ""
 
 
 def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:

@@ -32,7 +32,12 @@ def beat_entry(athlete: Athlete, beats: Beats, index: int) -> BeatEntry:
 
 
 def athlete_state(
-    athlete: Athlete, now: float, *, trained_on: bool, alarms: list[ActiveAlarm]
+    athlete: Athlete,
+    now: float,
+    *,
+    trained_on: bool,
+    alarms: list[ActiveAlarm],
+    pause: tuple[float, str, str] = (0.0, "", ""),
 ) -> AthleteState:
     """Return how an athlete is right now.
 
@@ -46,6 +51,8 @@ def athlete_state(
         The classifier was trained on what is replayed.
     alarms : list of ActiveAlarm
         Most urgent first.
+    pause : tuple of float, str and str
+        Until when alarms make no sound, who paused, and what that covers.
     """
     line = athlete.line
     assert line is not None  # noqa: S101 - states are told of athletes with samples only
@@ -76,6 +83,9 @@ def athlete_state(
         packets_duplicate=counters.duplicate,
         packets_refused=athlete.refused,
         alarms=alarms,
+        paused_until=pause[0],
+        paused_by=pause[1],
+        paused_covers=pause[2],
     )
 
 

@@ -28,6 +28,7 @@ from monitor.errors import PacketError
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message, with_strip
 from monitor.recordings import recording_of
+from monitor.responses import Command
 from monitor.rhythm import AthleteLimits
 from monitor.rows import number_in
 from monitor.sinks.batch import SinkBatch
@@ -169,6 +170,12 @@ class Watch:
         if athlete is not None:
             athlete.changed = True
 
+    def command(self, command: Command, now: float) -> None:
+        """Take a command that somebody gave to all monitors."""
+        self._machine.command(command, now)
+        for key, athlete in self._athletes.items():
+            athlete.changed |= key[0] == command.team and command.athlete in ("", key[1])
+
     def tick(self, now: float, watched: Iterable[Key] = ()) -> SinkBatch:
         """Move everything on that has something waiting.
 
@@ -195,7 +202,7 @@ class Watch:
         self._behind = bool(waiting)
         for athlete in list(self._athletes.values()):
             self._mind_silence(athlete, now, output)
-        self._machine.tick(now)
+        output.alarms.extend(self._machine.tick(now))
         if len(self._lines) >= MAX_RATES:
             self._drop_idle_banks(now)
         for athlete in self._athletes.values():
@@ -208,8 +215,10 @@ class Watch:
                         now,
                         trained_on=recording_of(athlete.source) in self._trained_on,
                         alarms=self._machine.active(athlete.team, athlete.name),
+                        pause=self._machine.pause_of(athlete.team, athlete.name),
                     )
                 )
+        output.audit.extend(self._machine.notes())
         self.counters.beats += len(output.beats)
         self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
         return output
@@ -438,6 +447,7 @@ class Watch:
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
         athlete.pieces[0] = replace(piece, begins=False)
         self._claim(athlete, piece.rate_hz, piece.boot, piece.first_sample)
+        athlete.strap = piece.strap
 
     def _claim(self, athlete: Athlete, rate_hz: float, boot: int, first_sample: int) -> None:
         self._release(athlete)

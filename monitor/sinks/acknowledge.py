@@ -12,7 +12,7 @@ from monitor.errors import ServerError, StrapwatchError, UsageError
 from monitor.live_state import TEAMS_KEY, alarms_key
 from monitor.sinks.alarm_script import Addition, AlarmScript, decode_alarm, raised_alarm
 from monitor.sinks.connection import shown_url
-from monitor.wire import is_name
+from monitor.sinks.identity import parse_identity
 
 _LOOKED_AT: Final = 500
 _NAME_LENGTH: Final = 64
@@ -26,7 +26,7 @@ async def acknowledge(client: "redis.asyncio.Redis", identity: str, by: str) -> 
     client : redis.asyncio.Redis
         The server where the alarm is, see `monitor.sinks.open_redis`.
     identity : str
-        ``team.athlete.boot.kind.episode``, see `monitor.contract.Alarm.identity`.
+        ``team.athlete.strap.boot.kind.episode``, see `monitor.contract.Alarm.identity`.
     by : str
         Who acknowledges: 1 to 64 printable characters.
 
@@ -44,11 +44,12 @@ async def acknowledge(client: "redis.asyncio.Redis", identity: str, by: str) -> 
     ServerError
         If the server cannot be reached or refuses.
     """
-    team, athlete, boot, kind, episode = _parts(identity)
+    named = parse_identity(identity)
+    team = named.team
     if not (1 <= len(by.strip()) <= _NAME_LENGTH and by.isprintable()):
         raise UsageError(f"name {by!r}: use 1 to {_NAME_LENGTH} printable characters to say who acknowledges")
     try:
-        raised = await raised_alarm(client, team=team, athlete=athlete, boot=boot, kind=kind, episode=episode)
+        raised = await raised_alarm(client, named)
         if raised is None:
             raise StrapwatchError(await _unknown(client, identity, team))
         addition = await AlarmScript(client).add(
@@ -84,15 +85,3 @@ async def _unknown(client: "redis.asyncio.Redis", identity: str, team: str) -> s
         return f"alarm {identity!r} is not known: team {team!r} has none; teams seen: {', '.join(teams) or 'none'}"
     closest = difflib.get_close_matches(identity, raised, n=3, cutoff=0.6) or raised[:3]
     return f"alarm {identity!r} is not known; did you mean {' or '.join(closest)}?"
-
-
-def _parts(identity: str) -> tuple[str, str, int, str, int]:
-    parts = identity.split(".")
-    if len(parts) == 5:
-        team, athlete, boot, kind, episode = parts
-        numbers = all(part.isascii() and part.isdigit() and len(part) <= 16 for part in (boot, episode))
-        if numbers and all(map(is_name, (team, athlete, kind))):
-            return team, athlete, int(boot), kind, int(episode)
-    raise UsageError(
-        f"alarm {identity!r}: use team.athlete.boot.kind.episode, as `strapwatch alerts` prints it in front"
-    )

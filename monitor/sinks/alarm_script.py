@@ -7,13 +7,15 @@ import msgspec
 import redis.asyncio
 
 from monitor.contract import Alarm
-from monitor.live_state import alarms_key, alarms_seen_key
+from monitor.live_state import CANARY_TEAM, alarms_key, alarms_seen_key, held_key
+from monitor.sinks.identity import Identity
 
 SAME_EPISODE_S: Final = 2.0
 """Two onsets of one kind this close, in seconds, are one episode."""
-ALARMS_KEPT: Final = 100_000
-"""Entries a team's Stream keeps, roughly."""
-_KNOWN_KEPT: Final = 20_000
+ALARMS_KEPT: Final = 20_000
+"""Entries a team's Stream keeps, roughly: with a strip in each, some hundred megabytes at most."""
+CANARIES_KEPT: Final = 200
+_KNOWN_KEPT: Final = 2_000
 _KNOWN_S: Final = 7 * 24 * 3600
 
 Outcome = Literal["added", "known", "unknown"]
@@ -70,25 +72,30 @@ class AlarmScript:
         return Addition(cast("Outcome", outcome), msgspec.structs.replace(alarm, episode=episode))
 
     async def _run(self, alarm: Alarm) -> tuple[str, int]:
+        named = Identity(alarm.team, alarm.athlete, alarm.strap, alarm.boot, alarm.kind, alarm.episode)
+        identity = alarm.identity
         outcome, episode, _entry = await self._script(
-            keys=[alarms_key(alarm.team), known_key(alarm.team, alarm.athlete, alarm.boot, alarm.kind)],
+            keys=[
+                alarms_key(alarm.team),
+                known_key(named),
+                held_key(alarm.team, identity.rpartition(".")[0] + "."),
+            ],
             args=[
                 alarm.transition,
                 alarm.episode,
                 int(SAME_EPISODE_S * alarm.rate_hz),
-                alarm.identity,
+                identity,
                 _encoder.encode(alarm),
-                ALARMS_KEPT,
+                CANARIES_KEPT if alarm.team == CANARY_TEAM else ALARMS_KEPT,
                 _KNOWN_KEPT,
                 _KNOWN_S,
+                alarm.known_sample,
             ],
         )
         return outcome.decode(), int(episode)
 
 
-async def raised_alarm(
-    client: "redis.asyncio.Redis", *, team: str, athlete: str, boot: int, kind: str, episode: int
-) -> Alarm | None:
+async def raised_alarm(client: "redis.asyncio.Redis", named: Identity) -> Alarm | None:
     """Return the alarm as it was raised, or None if it is not known (any more).
 
     Raises
@@ -96,19 +103,19 @@ async def raised_alarm(
     redis.exceptions.RedisError
         If the server cannot be reached.
     """
-    key = known_key(team, athlete, boot, kind)
+    key, episode = known_key(named), named.episode
     for _ in range(2):
         entry = None
         # The client's types allow for every protocol and decoding; here it is always version 2 and bytes.
         members: Any = await client.zrangebyscore(key, episode, episode)
         for member in members:
-            _, what, reference = member.decode().split("|")
+            _, what, reference, *_ = member.decode().split("|")
             if what == "raised":
                 entry = reference
             elif what == "same":
                 episode = int(reference)
         if entry is not None:
-            found: Any = await client.xrange(alarms_key(team), entry, entry)
+            found: Any = await client.xrange(alarms_key(named.team), entry, entry)
             return decode_alarm(found[0][1]) if found else None
     return None
 
@@ -121,6 +128,6 @@ def decode_alarm(fields: dict[bytes, bytes]) -> Alarm | None:
         return None
 
 
-def known_key(team: str, athlete: str, boot: int, kind: str) -> str:
-    """Return the Sorted Set in which the script keeps the episodes it knows of one athlete, boot and kind."""
-    return f"{alarms_seen_key(team)}:{athlete}:{boot}:{kind}"
+def known_key(named: Identity) -> str:
+    """Return the Sorted Set in which the script keeps the episodes it knows of one strap, boot and kind."""
+    return f"{alarms_seen_key(named.team)}:{named.athlete}:{named.strap}:{named.boot}:{named.kind}"

@@ -1,9 +1,10 @@
-"""Following the alarms of all teams as they are added, whoever adds them."""
+"""Following the alarms of all teams, and the commands to their monitors, as they are added, whoever adds them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, TypeVar
 
+import msgspec
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
@@ -11,12 +12,15 @@ from redis.exceptions import RedisError
 from monitor.backoff import Backoff
 from monitor.contract import Alarm
 from monitor.live_state import TEAMS_KEY, alarms_key
+from monitor.responses import Command, commands_key
 from monitor.sinks.alarm_script import decode_alarm
 
 _BLOCK_MS: Final = 500
 _TEAMS_EVERY_S: Final = 1.0
 _AT_ONCE: Final = 500
 
+_Entry = TypeVar("_Entry")
+_commands = msgspec.msgpack.Decoder(Command)
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -32,6 +36,24 @@ async def follow_alarms(client: "redis.asyncio.Redis", *, since: float | None = 
     since : float or None
         Unix time, in seconds by the server's clock, from which to begin; None begins now.
     """
+    async for alarm in _follow(client, alarms_key, decode_alarm, since):
+        yield alarm
+
+
+async def follow_commands(
+    client: "redis.asyncio.Redis", *, since: float | None = None
+) -> AsyncIterator[Command]:
+    """Yield every command given to any team's monitors, until cancelled; see `follow_alarms`."""
+    async for command in _follow(client, commands_key, _decode_command, since):
+        yield command
+
+
+async def _follow(
+    client: "redis.asyncio.Redis",
+    key_of: Callable[[str], str],
+    decode: Callable[[dict[bytes, bytes]], _Entry | None],
+    since: float | None,
+) -> AsyncIterator[_Entry]:
     backoff = Backoff()
     begin = None if since is None else f"{int(since * 1000)}-0"
     # The client's own type for it, which its invariance makes Any here.
@@ -47,14 +69,14 @@ async def follow_alarms(client: "redis.asyncio.Redis", *, since: float | None = 
                 asked_at = loop.time()
                 teams: Any = await client.smembers(TEAMS_KEY)
                 for team in teams:
-                    last.setdefault(alarms_key(team.decode()).encode(), begin)
+                    last.setdefault(key_of(team.decode()).encode(), begin)
             if not last:
                 await asyncio.sleep(_BLOCK_MS / 1000)
                 continue
             streams: Any = await client.xread(last, count=_AT_ONCE, block=_BLOCK_MS)
         except (RedisError, OSError, TimeoutError) as error:
             wait_s = backoff.next_wait_s()
-            _log.warning("cannot follow alarms, trying again", reason=str(error), wait_s=round(wait_s, 2))
+            _log.warning("cannot follow the server, trying again", reason=str(error), wait_s=round(wait_s, 2))
             await client.connection_pool.disconnect(inuse_connections=False)
             await asyncio.sleep(wait_s)
             continue
@@ -62,13 +84,11 @@ async def follow_alarms(client: "redis.asyncio.Redis", *, since: float | None = 
         for key, entries in streams:
             for entry, fields in entries:
                 last[key] = entry
-                alarm = decode_alarm(fields)
-                if alarm is None:
-                    _log.warning(
-                        "an entry among the alarms cannot be read", stream=key.decode(), entry=entry.decode()
-                    )
+                found = decode(fields)
+                if found is None:
+                    _log.warning("an entry cannot be read", stream=key.decode(), entry=entry.decode())
                 else:
-                    yield alarm
+                    yield found
 
 
 async def acknowledgements(
@@ -78,3 +98,10 @@ async def acknowledgements(
     async for alarm in follow_alarms(client, since=since):
         if alarm.transition == "acknowledged":
             yield alarm
+
+
+def _decode_command(fields: dict[bytes, bytes]) -> Command | None:
+    try:
+        return _commands.decode(fields[b"command"])
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
+        return None

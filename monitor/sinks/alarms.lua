@@ -1,15 +1,18 @@
 -- Adds one transition of one alarm to its team's Stream, exactly once.
 --
 -- KEYS[1]  the team's Stream of alarms
--- KEYS[2]  Sorted Set of what is known of this athlete, boot and kind; the score is an episode, a member is
---          "<episode>|<transition>|<Stream entry>" ("reacknowledged" after an escalation), or "<episode>|same|<episode>" for one that is another's resend
+-- KEYS[2]  Sorted Set of what is known of this athlete, strap, boot and kind; the score is an episode, a member is
+--          "<episode>|<transition>|<Stream entry>" ("reacknowledged", "reunanswered" after an escalation), with
+--          "|<known sample>" behind it for "cleared", or "<episode>|same|<episode>" for one that is another's resend
+-- KEYS[3]  with an episode behind it the key that is there as long as some monitor sees the condition of that alarm
 -- ARGV     1 transition, 2 episode, 3 samples within which two onsets are one episode, 4 identity, 5 alarm,
---          6 entries the Stream keeps, 7 members the Sorted Set keeps, 8 seconds until it is forgotten
+--          6 entries the Stream keeps, 7 members the Sorted Set keeps, 8 seconds until it is forgotten,
+--          9 known sample
 --
 -- Answers {what, episode, Stream entry}: "added"; "known": it was there before; "rename": send it again under the
 -- episode given, which is the same one; "unknown": an acknowledgement of what was never raised.
 
-local stream, seen = KEYS[1], KEYS[2]
+local stream, seen, held = KEYS[1], KEYS[2], KEYS[3]
 local transition, episode, reach = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
 local function at(from, to)
@@ -27,12 +30,50 @@ local function remember(what, entry)
   redis.call('EXPIRE', seen, ARGV[8])
 end
 
--- An alarm that has escalated since is acknowledged anew.
+local function is_seen_now(names)
+  for _, name in ipairs(names) do
+    if redis.call('EXISTS', held .. name) == 1 then
+      return true
+    end
+  end
+  return false
+end
+
+-- A monitor that began later knows a condition by a later onset. Its raise belongs to the alarm that is open and whose
+-- condition some monitor sees now, or that was not over yet when the raise became known.
+local function spans()
+  local names, cleared, raises = {}, {}, {}
+  for _, known in ipairs(at('-inf', '+inf')) do
+    if known.what == 'raised' then
+      raises[#raises + 1] = known.episode
+      names[known.episode] = names[known.episode] or {}
+      table.insert(names[known.episode], known.episode)
+    elseif known.what == 'same' then
+      names[known.entry] = names[known.entry] or {}
+      table.insert(names[known.entry], known.episode)
+    elseif known.what == 'cleared' then
+      cleared[known.episode] = tonumber(string.match(known.entry, '|(%d+)$') or '-1')
+    end
+  end
+  for index = #raises, 1, -1 do
+    local found = raises[index]
+    if tonumber(found) < tonumber(episode) then
+      if cleared[found] and tonumber(ARGV[9]) <= cleared[found] then
+        return found
+      elseif not cleared[found] and is_seen_now(names[found]) then
+        return found
+      end
+    end
+  end
+  return nil
+end
+
+-- An alarm that has escalated since is acknowledged, or found unanswered, anew.
 local what_now = transition
-if transition == 'acknowledged' then
+if transition == 'acknowledged' or transition == 'unanswered' then
   for _, known in ipairs(at(episode, episode)) do
     if known.what == 'escalated' then
-      what_now = 'reacknowledged'
+      what_now = 're' .. transition
     end
   end
 end
@@ -56,6 +97,9 @@ if raised == nil then
       raised, distance = known.episode, apart
     end
   end
+  if raised == nil and transition == 'raised' then
+    raised = spans()
+  end
   if raised ~= nil and transition == 'raised' then
     remember('same', raised)
   end
@@ -71,5 +115,5 @@ end
 local entry = redis.call(
   'XADD', stream, 'MAXLEN', '~', ARGV[6], '*', 'identity', ARGV[4], 'transition', transition, 'alarm', ARGV[5]
 )
-remember(what_now, entry)
+remember(what_now, transition == 'cleared' and entry .. '|' .. ARGV[9] or entry)
 return { 'added', episode, entry }

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from monitor.contract import Alarm
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
+from monitor.responses import AuditEntry
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class SinkBatch:
         In the order in which they are to be told.
     monitor : MonitorState or None
         The heartbeat, when it is due.
+    audit : list of AuditEntry
+        What is to stand in the audit trail.
     """
 
     beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
@@ -29,7 +32,8 @@ class SinkBatch:
     waves: list[tuple[str, str, WaveMessage]] = field(default_factory=list)
     alarms: list[Alarm] = field(default_factory=list)
     monitor: MonitorState | None = None
+    audit: list[AuditEntry] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
-        return bool(self.beats or self.states or self.waves or self.alarms or self.monitor)
+        return bool(self.beats or self.states or self.waves or self.alarms or self.monitor or self.audit)

@@ -23,16 +23,22 @@ from monitor.contract import Alarm
 from monitor.live_state import (
     ATHLETE_TTL_S,
     BEATS_KEPT,
+    BEATS_KEPT_S,
+    CANARY_TEAM,
+    HELD_TTL_S,
     MONITOR_TTL_S,
     PREFIX,
     TEAMS_KEY,
     athlete_key,
     beats_key,
+    held_key,
     monitor_key,
     wave_key,
 )
+from monitor.responses import Command
 from monitor.sinks.alarm_script import AlarmScript
-from monitor.sinks.alarm_tail import acknowledgements
+from monitor.sinks.alarm_tail import acknowledgements, follow_commands
+from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
 from monitor.sinks.connection import open_redis, shown_url
 from monitor.sinks.outbox import Outbox, Waiting
@@ -93,7 +99,7 @@ class RedisSink:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Beats, states, waves, heartbeats and alarms that were not written, counted by those names."""
+        """Beats, states, waves, heartbeats, audit entries and alarms that were not written, counted by those names."""
         return self._dropped
 
     @property
@@ -117,7 +123,7 @@ class RedisSink:
         if batch.alarms:
             await self._on_disk(self._outbox.put, batch.alarms)
             self._alarms_wait.set()
-        if not (batch.beats or batch.states or batch.waves or batch.monitor):
+        if not (batch.beats or batch.states or batch.waves or batch.monitor or batch.audit):
             return
         if not self._connected:
             self._count_dropped(batch)
@@ -168,6 +174,11 @@ class RedisSink:
         async for alarm in acknowledgements(self._client, since=since):
             yield alarm
 
+    async def commands(self, *, since: float | None = None) -> AsyncIterator[Command]:
+        """Yield what others want of all monitors, see `acknowledgements`."""
+        async for command in follow_commands(self._client, since=since):
+            yield command
+
     async def drained(self, within_s: float) -> bool:
         """Wait until no alarm waits, at most `within_s` seconds; return whether that is so."""
         with suppress(TimeoutError):
@@ -211,11 +222,18 @@ class RedisSink:
                 beats_key(team, athlete), {"beat": _encode(beat)}, maxlen=BEATS_KEPT, approximate=True
             )
             names.append("beats")
+        for team, athlete in {(team, athlete) for team, athlete, _ in batch.beats}:
+            pipeline.expire(beats_key(team, athlete), BEATS_KEPT_S)
+            names.append("expiry")
         for state in batch.states:
             key = athlete_key(state.team, state.athlete)
             pipeline.hset(key, mapping={"state": _encode(state)})
             pipeline.expire(key, ATHLETE_TTL_S)
             names += ["states", "expiry"]
+            for alarm in state.alarms:
+                if not alarm.cleared:
+                    pipeline.set(held_key(state.team, alarm.identity), b"", ex=HELD_TTL_S)
+                    names.append("expiry")
         if teams := {state.team for state in batch.states}:
             pipeline.sadd(TEAMS_KEY, *teams)
             names.append("expiry")
@@ -225,6 +243,7 @@ class RedisSink:
         if batch.monitor is not None:
             pipeline.set(monitor_key(batch.monitor.monitor_id), _encode(batch.monitor), ex=MONITOR_TTL_S)
             names.append("heartbeats")
+        names += ["audit"] * add_audit(pipeline, batch.audit)
         return names, pipeline
 
     def _count_dropped(self, batch: SinkBatch) -> None:
@@ -233,6 +252,7 @@ class RedisSink:
             ("states", len(batch.states)),
             ("waves", len(batch.waves)),
             ("heartbeats", int(batch.monitor is not None)),
+            ("audit", len(batch.audit)),
         ):
             if count:
                 self._dropped[name] += count
@@ -324,7 +344,7 @@ class RedisSink:
         return all_taken
 
     async def _send(self, alarm: Alarm) -> None:
-        if alarm.team not in self._announced:
+        if alarm.team not in self._announced and alarm.team != CANARY_TEAM:
             # As `ping` above.
             adding: Any = self._client.sadd(TEAMS_KEY, alarm.team)
             await adding

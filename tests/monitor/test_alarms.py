@@ -1,11 +1,20 @@
 """The life of an alarm, as a pure machine."""
 
+from dataclasses import replace
+from typing import Literal
+
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from monitor.alarms import COMPLETE_AFTER_S, DISPLAY_S, MAX_LATCHED, SAME_EPISODE_S, AlarmMachine, Whose
-from monitor.catalogue import CATALOGUE
-from monitor.contract import AAMI_CLASSES, EpisodeTransition, RhythmEvent, RhythmKind, TechnicalKind
+from monitor.alarm_inputs import Input, Whose
+from monitor.alarm_pauses import MAX_PAUSE_S
+from monitor.alarms import COMPLETE_AFTER_S, MAX_LATCHED, SAME_EPISODE_S, AlarmMachine, replay
+from monitor.catalogue import CATALOGUE, RuleChange, changed_rules
+from monitor.contract import AAMI_CLASSES, Alarm, EpisodeTransition, RhythmEvent, RhythmKind, TechnicalKind
+from monitor.responses import Command
 
 RATE_HZ = 360.0
 V = AAMI_CLASSES.index("V")
@@ -39,16 +48,28 @@ def event(
 
 @pytest.mark.parametrize("kind", sorted(CATALOGUE))
 def test_every_kind_is_raised_once_and_cleared(kind: RhythmKind | TechnicalKind) -> None:
-    """An onset raises, a second onset of the same episode adds nothing, the end clears; both say what to do."""
+    """An onset that lasts raises, a second one of the same episode adds nothing, an end that lasts clears."""
     machine = AlarmMachine(model="m", settings_hash="h")
+    rule = CATALOGUE[kind]
+    delay, hysteresis = (round(s * RATE_HZ) for s in (rule.onset_delay_s, rule.clear_delay_s))
     raised = machine.event(WHOSE, event(kind), 10.0)
+    assert len(raised) == (0 if delay else 1)
+    raised += machine.advance(WHOSE, 4000 + delay, 10.0)
+    assert len(raised) == (0 if delay else 1)
+    raised += machine.advance(WHOSE, 4001 + delay, 10.0)
     assert [alarm.transition for alarm in raised] == ["raised"]
     assert raised[0].identity == f"t.a.1.{kind}.3600"
     assert raised[0].message
     assert raised[0].action
     assert raised[0].onset_at == 1010.0
     assert machine.event(WHOSE, event(kind), 10.1) == []
-    assert [alarm.transition for alarm in machine.event(WHOSE, event(kind, "end"), 11.0)] == ["cleared"]
+    over = 4001 + delay + 720
+    told = machine.event(WHOSE, event(kind, "end", known=over), 11.0)
+    assert len(told) == (0 if hysteresis else 1)
+    told += [a for a in machine.advance(WHOSE, over + hysteresis, 12.0) if a.transition == "cleared"]
+    assert len(told) == (0 if hysteresis else 1)
+    told += [a for a in machine.advance(WHOSE, over + hysteresis + 1, 12.0) if a.transition == "cleared"]
+    assert [alarm.transition for alarm in told] == ["cleared"]
     assert machine.event(WHOSE, event(kind, "end"), 11.1) == []
 
 
@@ -71,9 +92,9 @@ def test_an_unlatched_alarm_is_shown_for_its_minimum_time() -> None:
     machine.event(WHOSE, event("ventricular_couplet"), 10.0)
     machine.event(WHOSE, event("ventricular_couplet", "end"), 10.0)
     machine.advance(WHOSE, 100_000, 16.0)
-    machine.tick(10.0 + DISPLAY_S - 0.1)
+    machine.tick(10.0 + CATALOGUE["ventricular_couplet"].display_s - 0.1)
     assert len(machine.active("t", "a")) == 1
-    machine.tick(10.0 + DISPLAY_S)
+    machine.tick(10.0 + CATALOGUE["ventricular_couplet"].display_s)
     assert machine.active("t", "a") == []
 
 
@@ -146,8 +167,8 @@ def test_open_alarms_are_bounded_and_the_urgent_stay() -> None:
     machine.event(WHOSE, event("asystole"), 1.0)
     machine.event(WHOSE, event("asystole", "end"), 1.0)
     for k in range(10 * MAX_LATCHED):
-        machine.event(WHOSE, event("ventricular_couplet", onset=10_000 + 999 * k), 2.0 + 0.001 * k)
-        machine.event(WHOSE, event("ventricular_couplet", "end", onset=10_000 + 999 * k), 2.0 + 0.001 * k)
+        machine.event(WHOSE, event("ventricular_run", onset=10_000 + 2999 * k), 2.0 + 0.001 * k)
+        machine.event(WHOSE, event("ventricular_run", "end", onset=10_000 + 2999 * k), 2.0 + 0.001 * k)
     active = machine.active("t", "a")
     assert len(active) <= MAX_LATCHED + 1
     assert active[0].kind == "asystole"
@@ -179,13 +200,17 @@ def test_two_onsets_within_two_seconds_are_one_alarm() -> None:
     assert [alarm.transition for alarm in told] == ["raised"]
     assert machine.advance(WHOSE, 100_000, 11.0) == []
     assert [alarm.cleared for alarm in machine.active("t", "a")] == [False]
-    over = machine.event(WHOSE, event("lead_off", "end", onset=3600 + reach, known=100_000), 12.0)
+    over = machine.event(
+        WHOSE, event("lead_off", "end", onset=3600 + reach, known=100_000), 12.0, for_good=True
+    )
     assert [(alarm.identity, alarm.transition) for alarm in over] == [("t.a.1.lead_off.3600", "cleared")]
 
 
 def test_a_short_episode_is_over_once_no_other_can_be_the_same() -> None:
     """An end within two seconds of the onset is told when the samples have gone on for two seconds."""
-    machine = AlarmMachine()
+    machine = AlarmMachine(
+        rules=changed_rules({"lead_off": RuleChange(clear_delay_s=0.0, repeat_after_s=0.0)})
+    )
     machine.event(WHOSE, event("lead_off", known=3600), 10.0)
     assert machine.event(WHOSE, event("lead_off", "end", known=3690), 10.0) == []
     reach = round(SAME_EPISODE_S * RATE_HZ)
@@ -219,7 +244,7 @@ def test_an_acknowledgement_of_another_monitors_name_is_taken() -> None:
     """Two monitors may see an onset a little apart; the Stream keeps one name, and both take its acknowledgement."""
     machine = AlarmMachine()
     machine.event(WHOSE, event("asystole"), 10.0)
-    assert machine.acknowledge("t", "a", "t.a.1.asystole.4321", "x", 11.0) == []
+    assert machine.acknowledge("t", "a", "t.a.2.asystole.3600", "x", 11.0) == []
     assert machine.acknowledge("t", "a", "t.a.1.pause.3600", "x", 11.0) == []
     assert len(machine.acknowledge("t", "a", "t.a.1.asystole.4320", "x", 11.0)) == 1
 
@@ -242,3 +267,267 @@ def test_damaged_alarms_are_refused_whole() -> None:
     with pytest.raises(ValueError, match="damaged"):
         machine.import_athlete("t", "a", state)
     assert len(machine.active("t", "a")) == 1
+
+
+def test_a_monitor_that_began_later_takes_the_acknowledgement_of_the_one_alarm() -> None:
+    """The Stream knows the condition by an onset long before ours; acknowledged there, it is acknowledged here."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("tachycardia", onset=90_000), 10.0)
+    told = machine.acknowledge("t", "a", "t.a.1.tachycardia.3600", "x", 11.0)
+    assert [a.identity for a in told] == ["t.a.1.tachycardia.90000"]
+
+
+def test_a_condition_shorter_than_its_onset_delay_is_no_alarm() -> None:
+    """What ends before the delay is over is never told; what outlasts it is told by the onset it had."""
+    machine = AlarmMachine()
+    delay = round(CATALOGUE["noisy"].onset_delay_s * RATE_HZ)
+    assert delay > 0
+    assert machine.event(WHOSE, event("noisy", known=4000), 10.0) == []
+    assert machine.event(WHOSE, event("noisy", "end", known=4000 + delay), 10.0) == []
+    assert machine.advance(WHOSE, 100_000, 11.0) == []
+    assert machine.event(WHOSE, event("noisy", onset=200_000, known=200_400), 12.0) == []
+    (raised,) = machine.advance(WHOSE, 300_000, 13.0)
+    assert (raised.episode, raised.known_sample, raised.at) == (200_000, 200_400 + delay, 13.0)
+
+
+def test_a_condition_that_comes_back_within_its_hysteresis_goes_on() -> None:
+    """The alarm is neither cleared nor raised anew while the condition stays away for less than its delay."""
+    machine = AlarmMachine()
+    away = round(CATALOGUE["tachycardia"].clear_delay_s * RATE_HZ)
+    told = machine.event(WHOSE, event("tachycardia", onset=3600, known=4000), 10.0)
+    told += machine.event(WHOSE, event("tachycardia", "end", onset=3600, known=9000), 10.0)
+    told += machine.advance(WHOSE, 9000 + away, 10.0)
+    told += machine.event(WHOSE, event("tachycardia", onset=8000, known=9000 + away), 10.0)
+    told += machine.advance(WHOSE, 100_000, 10.0)
+    assert [a.transition for a in told if a.transition != "completed"] == ["raised"]
+    told = machine.event(WHOSE, event("tachycardia", "end", onset=8000, known=100_000), 11.0)
+    told += machine.advance(WHOSE, 100_001 + away, 11.0)
+    assert [(a.episode, a.transition) for a in told] == [(3600, "cleared")]
+
+
+def test_repeats_are_counted_and_told_once_they_last() -> None:
+    """Couplets soon after one are counted with it; a rate that comes back soon is told once it has lasted."""
+    machine = AlarmMachine()
+    for second in (10, 20, 30):
+        onset = round(second * RATE_HZ)
+        told = machine.event(WHOSE, event("ventricular_couplet", onset=onset), 10.0)
+        assert ["raised" for a in told if a.transition == "raised"] == (["raised"] if second == 10 else [])
+        machine.event(WHOSE, event("ventricular_couplet", "end", onset=onset), 10.0)
+        machine.advance(WHOSE, onset + round(6 * RATE_HZ), 10.0)
+    assert [alarm.repeats for alarm in machine.active("t", "a")] == [2]
+    rule = CATALOGUE["bradycardia"]
+    machine.event(WHOSE, event("bradycardia", onset=100_000, known=100_000), 20.0)
+    machine.event(WHOSE, event("bradycardia", "end", onset=100_000, known=101_000), 20.0)
+    over = 101_000 + round(rule.clear_delay_s * RATE_HZ)
+    machine.advance(WHOSE, over + 1, 20.0)
+    assert machine.event(WHOSE, event("bradycardia", onset=over + 10, known=over + 10), 21.0) == []
+    until = over + round(rule.repeat_after_s * RATE_HZ)
+    assert machine.advance(WHOSE, until, 22.0) == []
+    assert [a.episode for a in machine.advance(WHOSE, until + 1, 23.0)] == [over + 10]
+
+
+def test_high_priority_is_never_suppressed() -> None:
+    """An asystole right after another one is raised, whatever somebody has set; so is a held run that grows long."""
+    changes: dict[RhythmKind | TechnicalKind, RuleChange] = {
+        "asystole": RuleChange(repeat_after_s=600.0),
+        "ventricular_run": RuleChange(repeat_after_s=600.0),
+    }
+    machine = AlarmMachine(rules=changed_rules(changes))
+    kinds: tuple[RhythmKind, ...] = ("asystole", "ventricular_run")
+    for kind in kinds:
+        machine.event(WHOSE, event(kind, onset=3600, known=3600, beats=3), 10.0)
+        machine.event(WHOSE, event(kind, "end", onset=3600, known=5000), 10.0)
+        machine.advance(WHOSE, 9000, 10.0)
+    assert [a.kind for a in machine.event(WHOSE, event("asystole", onset=9100), 11.0)] == ["asystole"]
+    assert machine.event(WHOSE, event("ventricular_run", onset=9100, known=9200, beats=3), 11.0) == []
+    (told,) = machine.event(WHOSE, event("ventricular_run", "update", onset=9100, known=9500, beats=6), 11.0)
+    assert (told.transition, told.priority, told.episode) == ("raised", "high", 9100)
+
+
+def test_what_nobody_answers_is_told_once_and_anew_after_an_escalation() -> None:
+    """The time runs from the raise, and again from the escalation; whoever acknowledges stops it."""
+    machine = AlarmMachine()
+    within_s = CATALOGUE["ventricular_run"].answer_within_s
+    assert within_s is not None
+    machine.event(WHOSE, event("ventricular_run", beats=3), 10.0)
+    assert [a.answer_by for a in machine.active("t", "a")] == [10.0 + within_s]
+    assert machine.tick(10.0 + within_s - 0.1) == []
+    assert [a.transition for a in machine.tick(10.0 + within_s)] == ["unanswered"]
+    assert machine.tick(1e5) == []
+    assert [(a.unanswered, a.answer_by) for a in machine.active("t", "a")] == [(True, 0.0)]
+    machine.event(WHOSE, event("ventricular_run", "update", beats=6), 2e5)
+    assert [(a.unanswered, a.escalated) for a in machine.active("t", "a")] == [(False, True)]
+    assert [(a.transition, a.priority) for a in machine.tick(2e5 + within_s)] == [("unanswered", "high")]
+    machine.event(WHOSE, event("asystole"), 3e5)
+    machine.acknowledge("t", "a", "t.a.1.asystole.3600", "x", 3e5 + 1)
+    assert machine.tick(4e5) == []
+
+
+def test_a_latched_alarm_that_is_over_still_wants_an_answer() -> None:
+    """An asystole that ended by itself calls for somebody all the same; a rate that came down does not."""
+    machine = AlarmMachine()
+    kinds: tuple[RhythmKind, ...] = ("asystole", "tachycardia")
+    for kind in kinds:
+        machine.event(WHOSE, event(kind), 10.0)
+        machine.event(WHOSE, event(kind, "end"), 11.0)
+    machine.advance(WHOSE, 100_000, 11.0)
+    assert [a.kind for a in machine.tick(1000.0)] == ["asystole"]
+
+
+def pausing(athlete: str = "a", seconds: float = 60.0) -> Command:
+    """Return a command that pauses at 20 s."""
+    return Command(action="pause", team="t", athlete=athlete, by="x", at=20.0, seconds=seconds)
+
+
+def test_a_pause_counts_down_and_ends_by_itself() -> None:
+    """An athlete's pause is theirs alone and ends when its time is up; a team's pause holds for all."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("tachycardia"), 10.0)
+    machine.command(pausing(), 20.0)
+    assert machine.pause_of("t", "a") == (80.0, "x", "medium")
+    assert machine.pause_of("t", "b") == (0.0, "", "")
+    machine.tick(79.9)
+    assert machine.pause_of("t", "a")[0] == 80.0
+    machine.tick(80.0)
+    assert machine.pause_of("t", "a")[0] == 0.0
+    machine.command(pausing(""), 90.0)
+    assert machine.pause_of("t", "b")[0] > 0.0
+    machine.command(Command(action="resume", team="t", by="y", at=91.0), 91.0)
+    assert machine.pause_of("t", "b")[0] == 0.0
+    assert [(note.action, note.by) for note in machine.notes()] == [
+        ("pause", "x"), ("pause ended", "monitor"), ("pause", "x"), ("pause ended", "y"),
+    ]  # fmt: skip
+    assert machine.notes() == []
+
+
+def test_no_pause_is_longer_than_the_longest() -> None:
+    """A command that wants an hour gets five minutes."""
+    machine = AlarmMachine()
+    machine.command(pausing(seconds=3600.0), 20.0)
+    assert machine.pause_of("t", "a")[0] == 20.0 + MAX_PAUSE_S
+
+
+@pytest.mark.parametrize(
+    ("open_kind", "new_kind", "broken"),
+    [
+        ("tachycardia", "bradycardia", False),
+        ("tachycardia", "asystole", True),
+        ("asystole", "tachycardia", False),
+        ("noisy", "tachycardia", True),
+        ("lead_off", "asystole", True),
+    ],
+)
+def test_something_worse_breaks_through_a_pause(
+    open_kind: RhythmKind,
+    new_kind: RhythmKind,
+    broken: bool,  # noqa: FBT001 - a value of the table above
+) -> None:
+    """A more urgent alarm than those paused ends the pause, and so does every new one of high priority."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event(open_kind), 10.0)
+    machine.advance(WHOSE, 50_000, 10.0)
+    machine.command(pausing(""), 20.0)
+    machine.event(WHOSE, event(new_kind, onset=60_000), 30.0)
+    machine.advance(WHOSE, 90_000, 31.0)
+    assert (machine.pause_of("t", "a")[0] == 0.0) == broken
+
+
+def test_rules_that_change_hold_from_then_on() -> None:
+    """What was raised keeps its priority; what comes afterwards has the new one and the new hash."""
+    machine = AlarmMachine(settings_hash="one")
+    machine.event(WHOSE, event("bigeminy"), 10.0)
+    machine.change_rules({"bigeminy": RuleChange(priority="medium", repeat_after_s=0.0)}, "two", 11.0)
+    assert [a.priority for a in machine.active("t", "a")] == ["low"]
+    machine.event(WHOSE, event("bigeminy", "end"), 12.0, for_good=True)
+    *_, told = machine.event(WHOSE, event("bigeminy", onset=90_000), 13.0)
+    assert (told.priority, told.settings_hash) == ("medium", "two")
+
+
+def test_straps_with_the_same_boot_and_onset_are_told_apart() -> None:
+    """Two straps of one athlete may count alike; their alarms have names of their own."""
+    machine = AlarmMachine()
+    told = [
+        machine.event(replace(WHOSE, strap=strap), event("asystole"), 10.0)[0].identity
+        for strap in ("s1", "s2")
+    ]
+    assert told == ["t.a.s1.1.asystole.3600", "t.a.s2.1.asystole.3600"]
+
+
+_KINDS: tuple[RhythmKind | TechnicalKind, ...] = (
+    "asystole", "ventricular_run", "tachycardia", "ventricular_couplet", "noisy", "lead_off",
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "onset",
+                    "update",
+                    "end",
+                    "advance",
+                    "tick",
+                    "acknowledge",
+                    "pause",
+                    "resume",
+                    "rules",
+                    "boot",
+                ]
+            ),
+            st.sampled_from(_KINDS),
+            st.integers(0, 40),
+        ),
+        max_size=40,
+    )
+)
+def test_recorded_inputs_replay_to_the_same_alarms(steps: list[tuple[str, RhythmKind, int]]) -> None:
+    """Whatever is taken in whatever order: its recording, written and read again, gives the same alarms."""
+    recorded: list[bytes] = []
+    encode = msgspec.msgpack.Encoder().encode
+    machine = AlarmMachine(recorder=lambda given: recorded.append(encode(given)))
+    told: list[Alarm] = []
+    known, now = 3600, 10.0
+    onsets = dict.fromkeys(_KINDS, 3600)
+    for what, kind, seconds in steps:
+        now += seconds
+        known += round(seconds * RATE_HZ)
+        if what == "onset":
+            onsets[kind] = known
+        if what in ("onset", "update", "end"):
+            transition: EpisodeTransition = (
+                "onset" if what == "onset" else "update" if what == "update" else "end"
+            )
+            beats = 6 if what == "update" else 3
+            told += machine.event(
+                WHOSE, event(kind, transition, onset=onsets[kind], known=known, beats=beats), now
+            )
+        elif what == "advance":
+            told += machine.advance(WHOSE, known, now)
+        elif what == "tick":
+            told += machine.tick(now)
+        elif what == "acknowledge":
+            told += machine.acknowledge("t", "a", f"t.a.1.{kind}.{onsets[kind]}", "x", now)
+        elif what in ("pause", "resume"):
+            action: Literal["pause", "resume"] = "pause" if what == "pause" else "resume"
+            machine.command(Command(action=action, team="t", by="x", at=now, seconds=9.0), now)
+        elif what == "rules":
+            machine.change_rules({kind: RuleChange(repeat_after_s=float(seconds))}, str(seconds), now)
+        else:
+            told += machine.end_boot("t", "a", 1, now)
+    inputs = [msgspec.msgpack.decode(entry, type=Input) for entry in recorded]
+    assert replay(inputs) == told
+
+
+def test_alarms_of_athletes_that_are_gone_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Athletes by the thousand, each with a latched alarm that is over: the newest are kept, one that goes on stays."""
+    monkeypatch.setattr("monitor.alarms.MAX_UNWATCHED", 50)
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("asystole"), 10.0)
+    for number in range(200):
+        whose = replace(WHOSE, athlete=f"b{number}")
+        machine.event(whose, event("asystole"), 10.0)
+        machine.end_boot("t", whose.athlete, 1, 11.0)
+    assert len(machine.active("t", "a")) == 1
+    assert sum(len(machine.active("t", f"b{number}")) for number in range(200)) == 49

@@ -31,6 +31,7 @@ from monitor.live_state import (
     beats_key,
     monitor_key,
 )
+from monitor.responses import Command
 from monitor.sinks import Outbox, RedisSink, acknowledge, open_redis
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, MqttSource, parse_mqtt_url
@@ -276,6 +277,11 @@ class Kept:
         """Never yield."""
         await asyncio.Event().wait()
         yield ALARM
+
+    async def commands(self) -> AsyncIterator[Command]:
+        """Never yield."""
+        await asyncio.Event().wait()
+        yield Command(action="resume", team="t", by="", at=0.0)
 
 
 ALARM = Alarm(

@@ -43,6 +43,7 @@ from monitor.sinks import (
     open_redis,
 )
 from monitor.sinks.alarm_script import known_key
+from monitor.sinks.identity import Identity
 
 
 def _alarm(
@@ -418,7 +419,7 @@ async def test_read_only_server_keeps_alarms_waiting(
     assert await _alarms_in(client) == [_alarm()]
 
 
-@pytest.mark.parametrize("key", [alarms_key("red"), known_key("red", "anna", 1, "pause")])
+@pytest.mark.parametrize("key", [alarms_key("red"), known_key(Identity("red", "anna", "", 1, "pause", 0))])
 async def test_one_damaged_key_holds_up_only_its_team(
     redis_server: GuardedServer, client: Any, outbox: Outbox, key: str
 ) -> None:
@@ -558,7 +559,7 @@ async def test_a_cancelled_task_may_still_write_its_farewell(
 @pytest.mark.parametrize(
     ("identity", "by", "error", "names"),
     [
-        ("red.anna.1.pause.36001x", "Who", UsageError, "team.athlete.boot.kind.episode"),
+        ("red.anna.1.pause.36001x", "Who", UsageError, "team.athlete.strap.boot.kind.episode"),
         ("red.anna", "Who", UsageError, "red.anna"),
         ("red.anna.1.pause.36000", " ", UsageError, "64"),
         ("red.anna.1.pause.46000", "Who", StrapwatchError, "red.anna.1.pause.36000"),
