@@ -185,6 +185,9 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
         Beats by label since the session began.
     packets_received, packets_lost, packets_duplicate, packets_refused : int
         Link counters.
+    packets_late, packets_other : int
+        Of those received, not used: given up before they came, and of another strap, boot or place than is listened
+        to.
     alarms : list of ActiveAlarm
         Highest priority first.
     paused_until : float
@@ -217,6 +220,8 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
     packets_duplicate: int
     packets_refused: int
     alarms: list[ActiveAlarm]
+    packets_late: int = 0
+    packets_other: int = 0
     paused_until: float = 0.0
     paused_by: str = ""
     paused_covers: str = ""

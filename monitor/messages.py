@@ -82,6 +82,11 @@ def athlete_state(
         packets_lost=counters.lost,
         packets_duplicate=counters.duplicate,
         packets_refused=athlete.refused,
+        packets_late=counters.late,
+        packets_other=counters.stale_boot
+        + counters.other_strap
+        + counters.inconsistent
+        + counters.implausible,
         alarms=alarms,
         paused_until=pause[0],
         paused_by=pause[1],
