@@ -13,6 +13,7 @@ from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.simulate import register as _register_simulate
+from monitor.cli.synthesize import register as _register_synthesize
 from monitor.errors import UsageError
 
 _NAME: Final = "strapwatch"
@@ -51,6 +52,7 @@ def _root(
 for _register in (
     _register_demo,
     _register_simulate,
+    _register_synthesize,
     _register_monitor,
     _register_dashboard,
     _register_alerts,
