@@ -10,13 +10,14 @@ Moody GB, Muldrow WE, Mark RG. A noise stress test for arrhythmia detectors. Com
 ``nst(1)`` and ``sigamp(1)`` in Moody GB, WFDB Applications Guide.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.contract import AAMI_CLASSES, IntArray
+from monitor.contract import AAMI_CLASSES, FloatArray, IntArray
 from monitor.errors import RecordError, UsageError
 
 NoiseKind = Literal["mains", "wander", "muscle", "motion", "electrode", "white", "record"]
@@ -34,6 +35,30 @@ _TRIMMED_PART: Final = 20
 _MEASURED_CLASSES: Final = (AAMI_CLASSES.index("N"), AAMI_CLASSES.index("S"))
 _HARMONICS: Final = (1.0, 0.6, 0.45, 0.3, 0.2, 0.12)
 _MOST_FRACTION: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Effort:
+    """What an athlete does, sample by sample: motion follows it.
+
+    Attributes
+    ----------
+    effort : ndarray of float32, shape ``[n]``
+        0 to 1.
+    steps_hz : ndarray of float32, shape ``[n]``
+        Steps a second; 0 while standing.
+    rate_hz : float
+        Sampling rate.
+    """
+
+    effort: FloatArray
+    steps_hz: FloatArray
+    rate_hz: float
+
+    def after(self, seconds: float) -> "Effort":
+        """Return the effort from a time on."""
+        first = round(seconds * self.rate_hz)
+        return Effort(self.effort[first:], self.steps_hz[first:], self.rate_hz)
 
 
 def qrs_power(millivolts: NDArray[np.floating[Any]], r_samples: IntArray, *, rate_hz: float) -> float:
@@ -113,6 +138,7 @@ def make_noise(
     random: np.random.Generator,
     hz: float = DEFAULT_MAINS_HZ,
     growth: float = 1.0,
+    effort: Effort | None = None,
 ) -> _Array:
     """Return noise of one kind, with a mean near 0 and an amplitude near 1 mV, shape ``[samples]``.
 
@@ -132,7 +158,9 @@ def make_noise(
     hz : float
         Mains frequency.
     growth : float
-        Of ``"motion"``: amplitude at the end over that at the beginning.
+        Of ``"motion"`` without an effort: amplitude at the end over that at the beginning.
+    effort : Effort, optional
+        Of ``"motion"``: the athlete's own steps and effort, `samples` of them.
 
     Raises
     ------
@@ -149,7 +177,9 @@ def make_noise(
         muscle: _Array = burst * _band_noise(samples, rate_hz, random, 20.0, 0.45 * rate_hz)
         return muscle
     if kind == "motion":
-        return _motion(time_s, rate_hz, random, growth)
+        if effort is None:
+            effort = _growing_effort(samples, rate_hz, growth)
+        return _motion(effort, rate_hz, random)
     if kind == "electrode":
         return _electrode(samples, rate_hz, random)
     if kind == "white":
@@ -200,22 +230,29 @@ def _band_noise(
     return noise / spread if spread > 0.0 else noise
 
 
-def _motion(time_s: _Array, rate_hz: float, random: np.random.Generator, growth: float) -> _Array:
-    n = len(time_s)
+def _growing_effort(samples: int, rate_hz: float, growth: float) -> Effort:
+    """Return an effort that grows steadily, and with it steps of 2.5 to 3 Hz."""
+    share = np.linspace(0.0, 1.0, samples)
+    slow, fast = CADENCE_HZ
+    effort = (1.0 + (growth - 1.0) * share) / max(growth, 1.0)
+    return Effort(effort.astype(np.float32), (slow + (fast - slow) * share).astype(np.float32), rate_hz)
+
+
+def _motion(effort: Effort, rate_hz: float, random: np.random.Generator) -> _Array:
+    n = len(effort.effort)
     if n == 0:
         return np.zeros(0)
-    effort = np.linspace(0.0, 1.0, n)
-    slow, fast = CADENCE_HZ
-    cadence = (slow + (fast - slow) * effort) * (1.0 + 0.02 * _band_noise(n, rate_hz, random, 0.02, 0.5))
+    cadence = effort.steps_hz * (1.0 + 0.02 * _band_noise(n, rate_hz, random, 0.02, 0.5))
     turns = np.cumsum(cadence) / rate_hz + random.uniform()
     wave = np.zeros(n)
     for number, height in enumerate(_HARMONICS, start=1):
-        if number * 1.1 * fast < rate_hz / 2.0:
+        if number * 1.1 * CADENCE_HZ[1] < rate_hz / 2.0:
             wave += height * np.cos(2.0 * np.pi * (number * turns + random.uniform()))
     # Left and right foot differ.
     wave *= 1.0 + 0.25 * np.cos(np.pi * turns)
     wave *= 1.0 + 0.3 * np.clip(_band_noise(n, rate_hz, random, 0.1, 1.0), -2.0, 2.0)
-    grown: _Array = wave * (1.0 + (growth - 1.0) * effort)
+    # Who stands does not shake the strap.
+    grown: _Array = wave * effort.effort * (effort.steps_hz > 0.0)
     return grown
 
 
