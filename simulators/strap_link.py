@@ -31,8 +31,7 @@ _GOODBYE_S = 0.5
 _IN_FLIGHT = 16
 _TRUTH_S = 1.0
 _BATTERY_TOLD_EVERY_S = 10.0
-_LEDGER_TOLD_EVERY_S = 5.0
-_LEDGER_LOOKED_AT_EVERY_S = 1.0
+_LEDGER_TOLD_EVERY_S = 2.0
 _TROUBLES_AT_ONCE = 1_000
 _LEAST_WAIT_S = 0.2
 
@@ -240,14 +239,11 @@ class StrapLink:
                 await self._tell_status(client, status)
 
     async def _follow_ledger(self, client: aiomqtt.Client) -> None:
-        """Tell what became of the packets: losses soon, mere counts now and then."""
-        told_at = time.monotonic()
+        """Tell what became of the packets now and then; what was lost or troubled is told before its truth, too."""
         while True:
-            await asyncio.sleep(_LEDGER_LOOKED_AT_EVERY_S)
-            if self._news.troubles or time.monotonic() - told_at >= _LEDGER_TOLD_EVERY_S:
-                told_at = time.monotonic()
-                with contextlib.suppress(aiomqtt.MqttError):
-                    await self._tell_ledger(client)
+            await asyncio.sleep(_LEDGER_TOLD_EVERY_S)
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self._tell_ledger(client)
 
     async def _tell_ledger(self, client: aiomqtt.Client) -> None:
         strap, troubles = self.strap, self._news.troubles[:_TROUBLES_AT_ONCE]
@@ -352,6 +348,9 @@ class StrapLink:
         return long_enough or len(self._truths) > 1 or self._all_scheduled
 
     async def _publish_truth(self, client: aiomqtt.Client, to: str) -> None:
+        if self._news.troubles:
+            # A beat is scored once its truth is there: why it could not be found must be known by then.
+            await self._tell_ledger(client)
         if self._unacknowledged_truth is not None:
             await client.publish(to, encode(self._unacknowledged_truth), qos=QOS)
             self._unacknowledged_truth = None

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.boot_scorer import LiveScore
 from monitor.contract import AAMI_CLASSES, LABELS
-from monitor.live_scorer import LiveScore, LiveScorer
+from monitor.live_scorer import LiveScorer
 from monitor.scoring import QrsCounts, Score, score_beats
 from monitor.wire import WIRE_VERSION, TruthMessage
 
@@ -210,7 +211,34 @@ def test_beats_lost_by_radio_are_missed_and_named() -> None:
     assert live is not None
     assert live.score.qrs.fn == 7
     assert live.lost_by_radio.fn == 5
+    assert live.missed_by_cause == {"lost": 5, "beside_loss": 2}
     assert live.score.classes.undetected.sum() == 7
+
+
+def test_every_difference_is_told_with_its_cause() -> None:
+    """Missed, false and misnamed beats are each told once, with what the ledger knows; the rest is the monitor's own."""
+    scorer = LiveScorer()
+    scorer.lost(*WHO, 1, 5_100, 5_300, "lost_in_burst")
+    scorer.lost(*WHO, 1, 8_900, 9_300, "noise")
+    ours = [beat for beat in BEATS if beat[0] not in {5_200, 5_400, 9_200, 20_000}]
+    ours = sorted([*((s, "S" if s == 11_000 else c) for s, c in ours), (9_100, "V"), (400 + 100, "N")])
+    _run(scorer, _truth(BEATS, 30_000), ours)
+    scorer.finish(*WHO)
+    live = scorer.score(*WHO)
+    assert live is not None
+    told = [(f.r_sample, f.kind, f.reference, f.called, f.cause) for f in scorer.findings()]
+    assert told == [
+        (500, "false", "", "N", "start"),
+        (5_200, "missed", "N", "", "lost_in_burst"),
+        (5_400, "missed", "N", "", "beside_loss"),
+        (9_100, "false", "", "V", "noise"),
+        (9_200, "missed", "N", "", "noise"),
+        (11_000, "misnamed", "V", "S", "unexplained"),
+        (20_000, "missed", "V", "", "unexplained"),
+    ]
+    assert sum(live.missed_by_cause.values()) == live.score.qrs.fn == 4
+    assert sum(live.false_by_cause.values()) == live.score.qrs.fp == 2
+    assert scorer.findings() == []
 
 
 def test_flutter_is_not_scored() -> None:
@@ -267,7 +295,7 @@ def test_a_silent_side_costs_bounded_memory() -> None:
 
 def test_no_message_of_truth_is_kept_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many reference beats in one message, and many stretches apart, cost no more than a bounded memory."""
-    monkeypatch.setattr("monitor.live_scorer._PENDING_LIMIT", 64)
+    monkeypatch.setattr("monitor.boot_scorer._PENDING_LIMIT", 64)
     scorer = LiveScorer()
     scorer.truth(*WHO, _message(0, 200, [(sample, "N") for sample in range(200)]))
     state = scorer._boots[WHO]
