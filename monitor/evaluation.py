@@ -24,6 +24,14 @@ BANK_ROWS: Final = 64
 """Records that share a bank at most: beyond that blocks leave the processor's cache and memory grows."""
 
 
+def _no_samples() -> IntArray:
+    return np.empty(0, np.int64)
+
+
+def _no_quality() -> FloatArray:
+    return np.empty(0, np.float32)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Announced:
     """What the line announced of one record.
@@ -36,11 +44,17 @@ class Announced:
         Index in `monitor.contract.LABELS`; "unsure" too where a beat was not classified.
     events : tuple of RhythmEvent
         Rhythm and technical events.
+    known_sample : ndarray of int64, shape ``[beats]``
+        The last sample that each peak needed.
+    quality : ndarray of float32, shape ``[beats]``
+        How far each can be trusted, 0 to 1.
     """
 
     r_sample: IntArray
     label: NDArray[np.int8]
     events: tuple[RhythmEvent, ...] = ()
+    known_sample: IntArray = field(default_factory=_no_samples)
+    quality: FloatArray = field(default_factory=_no_quality)
 
 
 @dataclass(slots=True)
@@ -116,17 +130,27 @@ def run_line(
 @dataclass(slots=True)
 class _Collected:
     peaks: list[IntArray] = field(default_factory=list)
+    known: list[IntArray] = field(default_factory=list)
+    quality: list[FloatArray] = field(default_factory=list)
     beats: list[IntArray] = field(default_factory=list)
     labels: list[NDArray[np.int8]] = field(default_factory=list)
     events: list[RhythmEvent] = field(default_factory=list)
 
     def announced(self) -> Announced:
-        r_sample = np.sort(_joined(self.peaks, np.int64))
+        r_sample = _joined(self.peaks, np.int64)
+        order = np.argsort(r_sample, kind="stable")
+        r_sample = r_sample[order]
         beats, labels = _joined(self.beats, np.int64), _joined(self.labels, np.int8)
         label = np.full(len(r_sample), UNSURE_LABEL, np.int8)
         known = np.isin(beats, r_sample)
         label[np.searchsorted(r_sample, beats[known])] = labels[known]
-        return Announced(r_sample, label, tuple(self.events))
+        return Announced(
+            r_sample,
+            label,
+            tuple(self.events),
+            _joined(self.known, np.int64)[order],
+            np.concatenate(self.quality)[order] if self.quality else _no_quality(),
+        )
 
 
 class _Collector:
@@ -137,7 +161,10 @@ class _Collector:
 
     def take(self, output: LineOutput) -> None:
         for row in np.unique(output.peaks.rows).tolist():
-            self._of_row[row].peaks.append(output.peaks.r_sample[output.peaks.rows == row])
+            here = output.peaks.rows == row
+            self._of_row[row].peaks.append(output.peaks.r_sample[here])
+            self._of_row[row].known.append(output.peaks.known_sample[here])
+            self._of_row[row].quality.append(output.peaks.quality[here])
         for row in np.unique(output.beats.rows).tolist():
             here = output.beats.rows == row
             self._of_row[row].beats.append(output.beats.r_sample[here])

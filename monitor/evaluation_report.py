@@ -6,15 +6,17 @@ EC57 asks, and recordings the model was trained on.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any, Final
 
 import numpy as np
 
+from monitor.beat_matching import MATCH_WINDOW_S
 from monitor.contract import AAMI_CLASSES, LABELS, IntArray
 from monitor.evaluation import Announced
+from monitor.peak_timing import PeakTiming
 from monitor.recordings import is_listed, recording_of
 from monitor.scoring import LEARNING_S, ClassCounts, QrsCounts, Score, score_beats
 from simulators.annotations import PACED_RECORDS, Truth
@@ -41,6 +43,8 @@ class RecordScore:
         Why its classes stay out of the gross figures.
     note : str
         What else a reader should know.
+    peaks : PeakTiming
+        How far from the reference the peaks lie, and how long after them they were known.
     """
 
     name: str
@@ -53,6 +57,7 @@ class RecordScore:
     paced: bool
     trained_on: bool
     note: str = ""
+    peaks: PeakTiming = field(default_factory=PeakTiming)
 
     def score(self, *, learning: bool) -> Score:
         """Return the score with or without the first five minutes."""
@@ -73,6 +78,7 @@ def score_record(
     *,
     classified: bool,
     training_records: Iterable[str] = (),
+    window_s: float = MATCH_WINDOW_S,
 ) -> RecordScore:
     """Score what the line announced of one record.
 
@@ -90,6 +96,8 @@ def score_record(
         Whether there was a classifier.
     training_records : iterable of str
         What that was trained on.
+    window_s : float
+        Farthest that a detection may lie from its beat.
     """
     with_learning, without_learning = (
         score_beats(
@@ -100,6 +108,7 @@ def score_record(
             rate_hz=truth.rate_hz,
             unscored=truth.unscored,
             start_sample=start,
+            window_s=window_s,
         )
         for start in (0, math.ceil(LEARNING_S * truth.rate_hz))
     )
@@ -120,6 +129,9 @@ def score_record(
             if relative is not None and is_listed(relative, training)
             else ""
         ),
+        peaks=PeakTiming.of(truth, announced.r_sample, announced.known_sample)
+        if len(announced.known_sample) == len(announced.r_sample)
+        else PeakTiming(),
     )
 
 
@@ -157,6 +169,7 @@ def report(scores: Sequence[RecordScore], *, learning: bool) -> dict[str, Any]:
             "without_learning": _qrs(gross(scores, learning=False)[0]),
             "with_learning": _qrs(gross(scores, learning=True)[0]),
         },
+        "peaks": PeakTiming.join([record.peaks for record in scores]).figures(),
         "apart": {
             why: {
                 "records": [record.name for record in group],
@@ -177,6 +190,7 @@ def _record(record: RecordScore, *, learning: bool) -> dict[str, Any]:
         "paced": record.paced,
         "trained_on": record.trained_on,
         "note": record.note,
+        "peaks": record.peaks.figures(),
     }
 
 

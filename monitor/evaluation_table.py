@@ -26,8 +26,9 @@ def print_tables(scores: Sequence[RecordScore], summary: dict[str, Any], *, cons
         Where to.
     """
     classified = summary["model"] is not None
+    window_ms = 1000.0 * summary["protocol"]["window_s"]
     learning = "with" if summary["learning_included"] else "without"
-    _title(console, f"R peaks, {learning} the first five minutes; fractions 0 to 1, window 150 ms")
+    _title(console, f"R peaks, {learning} the first five minutes; fractions 0 to 1, window {window_ms:g} ms")
     console.print(_r_peaks(scores, summary))
     if classified:
         _title(
@@ -106,6 +107,12 @@ def _print_notes(
             f"commonest class gives {_number(gross['baseline'])}"
         )
         lines += [f"{record.name}: {record.note}" for record in scores if record.note]
+    error, delay = summary["peaks"]["position_error_samples"], summary["peaks"]["delay_s"]
+    if delay["median"] is not None and error["median"] is not None:
+        lines.append(
+            f"R peaks lie {error['median']:.0f} (median), {error['p95']:.0f} (p95) samples from the reference; "
+            f"known {delay['median']:.3f} s (median), {delay['p99']:.3f} s (p99) after they happened"
+        )
     seconds, stages = summary["seconds"], summary["stages"]
     lines.append(
         f"{seconds['signal']:.0f} s of signal in {seconds['total']:.1f} s, {summary['times_real_time']:.0f} "

@@ -13,7 +13,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.beat_matching import Matching, inside, match_beats, window_samples
+from monitor.beat_matching import MATCH_WINDOW_S, Matching, inside, match_beats, window_samples
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, IntArray
 
 LEARNING_S: Final = 300.0
@@ -175,6 +175,7 @@ def score_beats(
     rate_hz: float,
     unscored: IntArray = _NO_INTERVALS,
     start_sample: int = 0,
+    window_s: float = MATCH_WINDOW_S,
 ) -> Score:
     """Score detections and their labels against reference beats, by ANSI/AAMI EC57.
 
@@ -196,6 +197,8 @@ def score_beats(
         first after.
     start_sample : int
         End of the learning period. A pair counts by its reference beat, a detection without one by itself.
+    window_s : float
+        Farthest that a detection may lie from its beat.
 
     Returns
     -------
@@ -209,7 +212,7 @@ def score_beats(
     """
     scored = ~inside(reference, unscored)
     reference, reference_class = reference[scored], reference_class[scored]
-    matching = match_beats(reference, detections, window=window_samples(rate_hz))
+    matching = match_beats(reference, detections, window=window_samples(rate_hz, window_s))
     matching = _after(matching, reference, detections, start_sample, unscored)
     return count_beats(matching, reference_class, label)
 

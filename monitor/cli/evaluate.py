@@ -67,6 +67,16 @@ def evaluate(
     include_learning: Annotated[
         bool, typer.Option("--include-learning", help="Score the first five minutes of each record too.")
     ] = False,
+    window_ms: Annotated[
+        float,
+        typer.Option("--window-ms", min=1.0, max=150.0, help="Farthest a detection may lie from its beat."),
+    ] = 150.0,
+    noisy_segments: Annotated[
+        bool,
+        typer.Option(
+            "--noisy-segments", help="Noise stress records (118e00, ...): score their noisy stretches only."
+        ),
+    ] = False,
     write_annotations: Annotated[
         Path | None,
         typer.Option(
@@ -94,9 +104,10 @@ def evaluate(
         from models.runtime import load_classifier
 
         classifier = load_classifier(model, threads=1)
-    run = _run(stems, lead=lead, classifier=classifier, annotations=write_annotations, errors=errors)
+    scoring = _Scoring(window_ms / 1000.0, noisy_segments, write_annotations)
+    run = _run(stems, lead=lead, classifier=classifier, scoring=scoring, errors=errors)
     if run.scores:
-        summary = _summary(run, classifier, learning=include_learning)
+        summary = _summary(run, classifier, scoring, learning=include_learning)
         alone = json_file is not None and str(json_file) == "-"
         if json_file is not None:
             _write_json(summary, None if alone else json_file)
@@ -107,6 +118,15 @@ def evaluate(
         if len(stems) > 1:
             _say(errors, f"{len(run.refused)} of {len(stems)} records refused")
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """How records are scored, and where beats are written to."""
+
+    window_s: float
+    noisy_only: bool
+    annotations: Path | None
 
 
 @dataclass(slots=True)
@@ -125,7 +145,7 @@ def _run(
     *,
     lead: str | None,
     classifier: "BeatClassifier | None",
-    annotations: Path | None,
+    scoring: _Scoring,
     errors: "Console",
 ) -> _Outcome:
     """Read, run and score the records, as many at a time as share a bank."""
@@ -149,7 +169,7 @@ def _run(
             began, began_processor = perf_counter(), process_time()
             found = []
             for stem in progress.track(share, description="reading"):
-                record = _read(stem, lead, run, errors, needs_truth=annotations is None)
+                record = _read(stem, lead, run, errors, needs_truth=scoring.annotations is None)
                 if record is not None:
                     found.append(record)
             began_warming, began_warming_processor = perf_counter(), process_time()
@@ -165,7 +185,7 @@ def _run(
                 progress=partial(progress.advance, watching),
             )
             for record, beats in zip(found, announced, strict=True):
-                _conclude(record, beats, run, classifier, annotations, errors)
+                _conclude(record, beats, run, classifier, scoring, errors)
             run.total_s += perf_counter() - began
             run.processor_s += process_time() - began_processor
     return run
@@ -176,24 +196,29 @@ def _conclude(
     beats: "Announced",
     run: _Outcome,
     classifier: "BeatClassifier | None",
-    annotations: Path | None,
+    scoring: _Scoring,
     errors: "Console",
 ) -> None:
     from monitor.annotation_writer import write_annotations
     from monitor.evaluation_report import score_record
 
-    if annotations is not None and write_annotations(record.name, record.rate_hz, beats, annotations) is None:
+    folder = scoring.annotations
+    if folder is not None and write_annotations(record.name, record.rate_hz, beats, folder) is None:
         _say(errors, f"{record.name}: no beat found, so no annotation file")
     if record.truth is not None:
+        from simulators.noise_mixture import score_noisy_only
+
+        truth = score_noisy_only(record.truth, len(record)) if scoring.noisy_only else record.truth
         run.scores.append(
             score_record(
                 record.name,
                 record.lead,
                 len(record),
-                record.truth,
+                truth,
                 beats,
                 classified=classifier is not None,
                 training_records=classifier.training_records if classifier is not None else (),
+                window_s=scoring.window_s,
             )
         )
 
@@ -248,7 +273,9 @@ def _refuse_same_file_names(stems: list[Path]) -> None:
         seen[stem.name] = stem
 
 
-def _summary(run: _Outcome, classifier: "BeatClassifier | None", *, learning: bool) -> dict[str, Any]:
+def _summary(
+    run: _Outcome, classifier: "BeatClassifier | None", scoring: _Scoring, *, learning: bool
+) -> dict[str, Any]:
     from monitor import __version__
     from monitor.evaluation_report import PROTOCOL, report
     from monitor.line import LineConfig
@@ -273,7 +300,7 @@ def _summary(run: _Outcome, classifier: "BeatClassifier | None", *, learning: bo
             "samples_per_second": timing.samples / timing.stages_s,
             "times_real_time": timing.signal_s / timing.stages_s,
         },
-        "protocol": PROTOCOL,
+        "protocol": {**PROTOCOL, "window_s": scoring.window_s, "noisy_segments_only": scoring.noisy_only},
     }
 
 
