@@ -142,7 +142,7 @@ def list_leads(name_or_path: str | Path, *, database: Path | None = None) -> tup
         If the record is missing or its header damaged.
     """
     stem = find_record(name_or_path, database=database)
-    return _lead_names(stem, _read_header(stem))
+    return _lead_names(stem, read_header(stem))
 
 
 def read_record(
@@ -167,7 +167,7 @@ def read_record(
     """
     stem = find_record(name_or_path, database=database)
     header_file = _header_file(stem)
-    header = _read_header(stem)
+    header = read_header(stem)
     names = _lead_names(stem, header)
     index = _choose_lead(header_file, names, lead)
     rate_hz = float(header.fs) * _samples_per_frame(header, index)
@@ -275,7 +275,14 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _read_header(stem: Path) -> Any:
+def read_header(stem: Path) -> Any:
+    """Return wfdb's header of a record, with ``n_seg_of_record``, its number of segments.
+
+    Raises
+    ------
+    RecordError
+        If it is damaged, or names no lead, no sample or no sampling rate.
+    """
     import wfdb
 
     file = _header_file(stem)
