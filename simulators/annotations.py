@@ -39,6 +39,8 @@ COMMENT: Final = '"'
 LONE_P: Final = "p"
 PHASE_NOTE: Final = "phase: "
 """How the comment begins that names a phase of effort."""
+FIRST_COMMENT: Final = 1
+"""Comments at sample 0 define the file itself; a phase that begins there is noted one sample later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ def _truth(
         (sample, note[1:]) for sample, symbol, note in noted if symbol == RHYTHM_CHANGES and note[:1] == "("
     ]
     phases = [
-        (sample, note.removeprefix(PHASE_NOTE))
+        (0 if sample == FIRST_COMMENT else sample, note.removeprefix(PHASE_NOTE))
         for sample, symbol, note in noted
         if symbol == COMMENT and note.startswith(PHASE_NOTE)
     ]

@@ -14,6 +14,7 @@ import numpy as np
 from monitor.errors import RecordError
 from simulators.annotations import (
     COMMENT,
+    FIRST_COMMENT,
     FLUTTER_BEGINS,
     FLUTTER_ENDS,
     LONE_P,
@@ -112,7 +113,7 @@ def write_truth(truth: Truth, directory: Path, name: str, *, extension: str = "a
 def _entries(truth: Truth) -> Iterator[tuple[int, str, str]]:
     """Yield what is to be written as (sample, symbol, note); of equal samples, what comes first is written first."""
     for span in truth.phases:
-        yield span.onset_sample, COMMENT, f"{PHASE_NOTE}{span.kind}"
+        yield max(span.onset_sample, FIRST_COMMENT), COMMENT, f"{PHASE_NOTE}{span.kind}"
     for span in truth.rhythms:
         yield span.onset_sample, RHYTHM_CHANGES, f"({span.kind}"
     for first, end in truth.unscored.tolist():
