@@ -134,6 +134,7 @@ class Fleet:
             )
             for strap, settings, life in zip(straps, radios, lives, strict=True)
         ]
+        self.started = asyncio.Event()
         self.start_at: list[float] = []
         """Unix time, in seconds, at which each strap's schedule began; empty before the fleet runs."""
 
@@ -173,6 +174,7 @@ class Fleet:
             ]
             for start, start_at in zip(starts, self.start_at, strict=True):
                 start.set_result(start_at)
+            self.started.set()
         return self.report()
 
     def report(self) -> FleetReport:

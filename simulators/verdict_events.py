@@ -6,11 +6,11 @@ technical alarms of their own; and a scenario names what else it expects.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import numpy as np
 
-from monitor.catalogue import CATALOGUE
+from monitor.catalogue import CATALOGUE, Kind
 from monitor.contract import AAMI_CLASSES, Alarm
 from monitor.filters import SETTLING_S
 from monitor.quality import EVENT_AFTER_S
@@ -162,6 +162,7 @@ def alarm_events(
         _allow_losses(stretches, own)
     events += _expected(scenario, raised)
     events.sort(key=lambda event: (event.at_s, event.athlete))
+    events = _by_the_catalogue(events)
     false = [_false(alarm) for alarm in raised if not alarm.right]
     latency_s = [
         alarm.entered_at - alarm.start_at - alarm.life.strap.schedule_s(alarm.alarm.known_sample + 1)
@@ -298,6 +299,26 @@ def _settled(event: Event, finder: _Raised | None, cause: str | None) -> Event:
     if cause is not None:
         return replace(event, status="explained", why=cause)
     return event
+
+
+def _by_the_catalogue(events: list[Event]) -> list[Event]:
+    """Explain what the catalogue says is not told: what is too short for its delay, and what comes back too soon."""
+    explained: list[Event] = []
+    told_until: dict[tuple[str, str], float] = {}
+    for event in events:
+        rule = CATALOGUE.get(cast("Kind", event.kind))
+        if rule is not None:
+            again_s = told_until.get((event.athlete, event.kind), -np.inf)
+            if event.status == "missed" and event.why != "expected":
+                if event.end_s - event.at_s < rule.onset_delay_s:
+                    event = replace(event, status="explained", why="shorter than its delay")  # noqa: PLW2901 - settled here
+                elif event.end_s <= again_s:
+                    event = replace(event, status="explained", why="repeat")  # noqa: PLW2901 - settled here
+            if event.status == "found" or event.why == "repeat":
+                until_s = event.end_s + rule.clear_delay_s + rule.repeat_after_s + NEAR_S
+                told_until[event.athlete, event.kind] = max(again_s, until_s)
+        explained.append(event)
+    return explained
 
 
 def _allow_beats_and_rates(life: Life, raised: list[_Raised]) -> None:

@@ -13,6 +13,7 @@ from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.records import register as _register_records
+from monitor.cli.scenario import register as _register_scenario
 from monitor.cli.simulate import register as _register_simulate
 from monitor.cli.synthesize import register as _register_synthesize
 from monitor.errors import UsageError
@@ -54,6 +55,7 @@ for _register in (
     _register_demo,
     _register_records,
     _register_simulate,
+    _register_scenario,
     _register_synthesize,
     _register_monitor,
     _register_dashboard,
