@@ -5,19 +5,23 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.errors import UsageError
 
+if TYPE_CHECKING:
+    # Its imports are heavy, and `strapwatch --help` must stay quick.
+    from monitor.demo import Demo
+
 _INTERRUPTED = 130
 _HELP = """Show a team of athletes, live: broker, Redis-compatible server, straps, monitor and dashboard in one go.
 
 With recordings in STRAPWATCH_DATA (or the user's data folder) the athletes are records the classifier has never seen;
-without, real minutes of record 208 and synthetic athletes. Without a terminal, or with --headless, a line every few
-seconds and a summary.
+without, real minutes of record 208 and synthetic athletes. Press t for the tester's view: beats against truth.
+Without a terminal, or with --headless, a line every few seconds and, at the end or on Ctrl-C, a summary.
 
 [bold]Example[/bold]
 
@@ -60,32 +64,34 @@ def demo(
     parts = cast(athletes, card=Path(models.__file__).parent / "weights" / "grunet.json")
     # The dashboard draws on standard error, so all three have to be a terminal.
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    show = _dashboard if terminal and not headless and not as_json else None
     demo_ = Demo(
         DemoOptions(parts=parts, seconds=seconds, speed=speed), say=lambda line: typer.echo(line, err=True)
     )
-    result = asyncio.run(_interruptible(demo_.run(show)))
-    if result is None:
+
+    async def dashboard(server_url: str) -> None:
+        from monitor.dashboard.app import DashboardApp
+
+        app = DashboardApp(server_url)
+        await app.run_async()
+        if app.return_code == _INTERRUPTED:
+            demo_.interrupt()
+
+    show = dashboard if terminal and not headless and not as_json else None
+    result = asyncio.run(_interruptible(demo_, show))
+    if result is not None:
+        typer.echo(json.dumps(result, indent=2) if as_json else describe(result))
+    if result is None or demo_.interrupted:
         raise typer.Exit(130)
-    typer.echo(json.dumps(result, indent=2) if as_json else describe(result))
 
 
-async def _interruptible(running: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the demo's result; None when a signal ended it."""
-    task = asyncio.ensure_future(running)
+async def _interruptible(
+    demo_: "Demo", show: Callable[[str], Coroutine[Any, Any, None]] | None
+) -> dict[str, Any] | None:
+    """Return the demo's result; None when a signal ended it before there was one."""
+    task = asyncio.ensure_future(demo_.run(show))
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(ending, task.cancel)
+        loop.add_signal_handler(ending, demo_.interrupt)
     with contextlib.suppress(asyncio.CancelledError):
         return await task
     return None
-
-
-async def _dashboard(server_url: str) -> None:
-    from monitor.dashboard.app import DashboardApp
-
-    app = DashboardApp(server_url)
-    await app.run_async()
-    if app.return_code == _INTERRUPTED:
-        # To whoever waits this is what a signal is.
-        raise asyncio.CancelledError

@@ -14,11 +14,10 @@ from typing import IO, Any, Final, Self
 from monitor.cancellation import end
 from monitor.demo.cast import EXCERPT, SYNTHETIC, Part
 from monitor.demo.observer import Observer, all_labels
-from monitor.demo.summary import quantiles, summary
+from monitor.demo.summary import latency, summary
 from monitor.embedded import EmbeddedBroker, EmbeddedServer, spawn
 from monitor.errors import ServerError
 from monitor.sinks import open_redis
-from monitor.sources import parse_mqtt_url
 
 TEAM: Final = "demo"
 MONITOR_ID: Final = "demo"
@@ -63,10 +62,24 @@ class Demo:
     def __init__(self, options: DemoOptions, *, say: Callable[[str], None]) -> None:
         self._options = options
         self._say = say
-        self._observer: Observer | None = None
+        self._running: asyncio.Task[Any] | None = None
+        self._watching = False
+        self._leave = asyncio.Event()
+
+    def interrupt(self) -> None:
+        """End the demo, with its summary where it has begun to watch; the second time, and before that, at once."""
+        if self._watching and not self._leave.is_set():
+            self._leave.set()
+        elif self._running is not None:
+            self._running.cancel()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether `interrupt` ended it."""
+        return self._leave.is_set()
 
     async def run(self, show: "Callable[[str], Any] | None" = None) -> dict[str, Any]:
-        """Run the demo and return its summary.
+        """Run the demo and return its summary, also after `interrupt`.
 
         Parameters
         ----------
@@ -78,6 +91,7 @@ class Demo:
         ServerError
             If one of the parts does not start, or ends before it should.
         """
+        self._running = asyncio.current_task()
         with contextlib.ExitStack() as stack:
             servers = stack.enter_context(_Together())
             # These say farewell to the servers, so they end before them.
@@ -89,25 +103,28 @@ class Demo:
                 await asyncio.to_thread(each.start)
             monitor = _Child(stack, "monitor", _monitor_arguments(broker.url, server.url))
             commands.end_with(monitor.end)
+            scorer = _Child(stack, "score", ["score", "--broker", broker.url, "--redis", server.url])
+            commands.end_with(scorer.end)
             client = open_redis(server.url)
             observer = Observer(
                 client,
-                broker=parse_mqtt_url(broker.url),
                 team=TEAM,
                 athletes=[part.athlete for part in self._options.parts],
                 monitor_id=MONITOR_ID,
             )
-            truth = asyncio.create_task(observer.hear_truth())
             try:
                 await self._wait_until_ready(observer, monitor)
                 straps = _Child(stack, "simulate", self._strap_arguments(broker.url))
                 commands.end_with(straps.end)
                 self._say(f"straps: {_introduce(self._options.parts)}")
                 begun = time.monotonic()
-                await self._watch(observer, monitor, straps, show, server.url)
+                await self._watch(observer, [monitor, scorer], straps, show, server.url)
                 seconds = time.monotonic() - begun
                 ended_by_itself = not straps.running
                 printed = await asyncio.to_thread(straps.end)
+                if self._leave.is_set() and not printed:
+                    # Interrupted before they had begun, the straps have nothing to tell.
+                    raise asyncio.CancelledError
                 # Whoever leaves the dashboard does not wait for the last beats.
                 await asyncio.sleep(_DRAIN_S if ended_by_itself else 0.0)
                 await observer.read()
@@ -115,7 +132,6 @@ class Demo:
                     observer, self._options.parts, _strap_summary(printed, straps), seconds=seconds
                 )
             finally:
-                await end(truth)
                 await client.aclose()
 
     async def _wait_until_ready(self, observer: Observer, monitor: "_Child") -> None:
@@ -137,17 +153,22 @@ class Demo:
     async def _watch(
         self,
         observer: Observer,
-        monitor: "_Child",
+        others: "list[_Child]",
         straps: "_Child",
         show: "Callable[[str], Any] | None",
         server_url: str,
     ) -> None:
         following = asyncio.create_task(observer.follow())
-        waiting = [following, asyncio.create_task(_until_ended(straps, monitor))]
+        waiting = [
+            following,
+            asyncio.create_task(_until_ended(straps, others)),
+            asyncio.create_task(self._leave.wait()),
+        ]
         if show is not None:
             waiting.append(asyncio.ensure_future(show(server_url)))
         else:
             waiting.append(asyncio.create_task(self._tell(observer)))
+        self._watching = True
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -161,7 +182,7 @@ class Demo:
             await asyncio.sleep(LINE_EVERY_S)
             seen = observer.seen
             beats = all_labels(seen.beats)
-            late = quantiles(seen.latency_s)["p99"]
+            late = latency(seen.latency_s)["p99"]
             monitor = seen.monitor
             self._say(
                 f"{time.monotonic() - begun:.0f} s: "
@@ -261,9 +282,10 @@ def _monitor_arguments(broker_url: str, server_url: str) -> list[str]:
     ]  # fmt: skip
 
 
-async def _until_ended(straps: _Child, monitor: _Child) -> None:
+async def _until_ended(straps: _Child, others: list[_Child]) -> None:
     while straps.running:
-        monitor.must_run()
+        for other in others:
+            other.must_run()
         await asyncio.sleep(0.1)
     if straps.exit_code not in (0, None):
         raise ServerError(f"the straps ended with exit code {straps.exit_code}:\n{straps.last_words()}")

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from monitor.demo.cast import Part
 from monitor.demo.observer import Observer, all_labels
+from monitor.latency import quantiles
 
 
 def summary(
@@ -40,8 +39,8 @@ def summary(
         "samples": monitor.samples if monitor else 0,
         "beats": all_labels(seen.beats),
         "alarms": {kind: sum(alarm.kind == kind for alarm in seen.raised) for kind in kinds},
-        "latency_s": quantiles(seen.latency_s),
-        "r_peak_to_alarm_s": quantiles(seen.alarm_latency_s),
+        "latency_s": latency(seen.latency_s),
+        "r_peak_to_alarm_s": latency(seen.alarm_latency_s),
         "simulator_lateness_s": straps["lateness_s"],
         "model": monitor.model if monitor else "",
         "settings_hash": monitor.settings_hash if monitor else "",
@@ -50,12 +49,12 @@ def summary(
     }
 
 
-def quantiles(values: list[float]) -> dict[str, float | int | None]:
+def latency(values: list[float]) -> dict[str, float | int | None]:
     """Return p50 and p99 of some seconds, and how many there were."""
-    if not values:
+    found = quantiles(values)
+    if found is None:
         return {"p50": None, "p99": None, "n": 0}
-    p50, p99 = np.quantile(values, [0.5, 0.99]).tolist()
-    return {"p50": round(p50, 4), "p99": round(p99, 4), "n": len(values)}
+    return {"p50": round(found[0], 4), "p99": round(found[1], 4), "n": len(values)}
 
 
 def _athlete(observer: Observer, part: Part) -> dict[str, Any]:
@@ -75,11 +74,11 @@ def _athlete(observer: Observer, part: Part) -> dict[str, Any]:
 
 def describe(result: dict[str, Any]) -> str:
     """Return a summary as text for a person."""
-    packets, latency, late = result["packets"], result["latency_s"], result["simulator_lateness_s"]
+    packets, beat_latency, late = result["packets"], result["latency_s"], result["simulator_lateness_s"]
     alarm_latency = result["r_peak_to_alarm_s"]
     beats = ", ".join(f"{label} {count}" for label, count in result["beats"].items())
     alarms = ", ".join(f"{kind} {count}" for kind, count in result["alarms"].items()) or "none"
-    own = f"p50 {_ms(latency['p50'])}, p99 {_ms(latency['p99'])}"
+    own = f"p50 {_ms(beat_latency['p50'])}, p99 {_ms(beat_latency['p99'])}"
     to_alarm = f"p50 {_ms(alarm_latency['p50'])}, p99 {_ms(alarm_latency['p99'])}"
     lines = [
         f"{result['athletes']} athletes, {result['seconds']:g} s",
@@ -87,7 +86,7 @@ def describe(result: dict[str, Any]) -> str:
         f"samples   {result['samples']:,}",
         f"beats     {beats}",
         f"alarms    {alarms}",
-        f"latency   {own} (schedule to Redis, {latency['n']} beats)",
+        f"latency   {own} (schedule to Redis, {beat_latency['n']} beats)",
         f"          {to_alarm} (last R peak to alarm); simulator lateness p99 {_ms(late['p99'])}",
         "",
     ]

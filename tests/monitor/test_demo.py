@@ -127,11 +127,17 @@ def test_recordings_the_model_has_not_seen(recordings: Path, tmp_path: Path) -> 
 def running(tmp_path: Path) -> Iterator[Running]:
     """Return a demo that has just been started, with a temporary folder of its own."""
     (tmp_path / "temporary").mkdir()
-    demo = Running(
-        "demo", "--headless", "--athletes", "2", env=environment(tmp_path, TMPDIR=str(tmp_path / "temporary"))
-    )
-    yield demo
-    demo.kill()
+    with (tmp_path / "printed").open("wb") as printed:
+        demo = Running(
+            "demo",
+            "--headless",
+            "--athletes",
+            "2",
+            env=environment(tmp_path, TMPDIR=str(tmp_path / "temporary")),
+            stdout=printed,
+        )
+        yield demo
+        demo.kill()
 
 
 @pytest.mark.parametrize(
@@ -143,13 +149,16 @@ def test_nothing_is_left_however_it_ends(
     """Broker, server, monitor and straps are gone within 2 s, and so are their files."""
     assert running.said("straps: ", within_s=90.0), running.stderr
     time.sleep(2.5)
-    # Two guardians, broker, server, monitor, straps, and the demo itself.
-    assert len(running.alive()) >= 7 or not Path("/proc").exists()
+    # Two guardians, broker, server, monitor, scorer, straps, and the demo itself.
+    assert len(running.alive()) >= 8 or not Path("/proc").exists()
     code, took = running.end(how, within_s=10.0)
     assert code in codes
     assert took < END_WITHIN_S
     assert "Traceback" not in running.stderr
     assert not list((tmp_path / "temporary").iterdir())
+    # Who asked for no end in seconds gets the summary when they have seen enough.
+    told = (tmp_path / "printed").read_text()
+    assert ("2 athletes, " in told and "no packets" not in told) == (how != signal.SIGKILL)
 
 
 @pytest.mark.parametrize("after_s", [0.3, 1.0])

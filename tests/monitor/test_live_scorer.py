@@ -216,7 +216,7 @@ def test_beats_lost_by_radio_are_missed_and_named() -> None:
 
 
 def test_every_difference_is_told_with_its_cause() -> None:
-    """Missed, false and misnamed beats are each told once, with what the ledger knows; the rest is the monitor's own."""
+    """Missed, false and misnamed beats are each told once, with what the ledger knows; else it is the monitor's."""
     scorer = LiveScorer()
     scorer.lost(*WHO, 1, 5_100, 5_300, "lost_in_burst")
     scorer.lost(*WHO, 1, 8_900, 9_300, "noise")
