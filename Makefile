@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check picture train evaluate benchmark clean
+.PHONY: help demo test check picture train evaluate reproduce benchmark clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ train: $(STAMP)
 ## make evaluate        score all mitdb and edb records there are (needs recordings)
 evaluate: $(STAMP)
 	$(BIN)/strapwatch evaluate mitdb edb $(ARGS)
+
+## make reproduce       rebuild the paper's tables and figures (needs recordings; a day on one core, resumes)
+reproduce: $(STAMP)
+	$(BIN)/strapwatch reproduce --page docs/reproduction.md $(ARGS)
 
 ## make benchmark       where the line's time goes, beside a peer, in one run
 benchmark: $(STAMP)

@@ -13,8 +13,9 @@ from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.records import register as _register_records
-from monitor.cli.scenario import register as _register_scenario
+from monitor.cli.reproduce import register as _register_reproduce
 from monitor.cli.score import register as _register_score
+from monitor.cli.scenario import register as _register_scenario
 from monitor.cli.simulate import register as _register_simulate
 from monitor.cli.synthesize import register as _register_synthesize
 from monitor.errors import UsageError
@@ -63,6 +64,7 @@ for _register in (
     _register_score,
     _register_alerts,
     _register_evaluate,
+    _register_reproduce,
 ):
     _register(app)
 

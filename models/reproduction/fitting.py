@@ -1,0 +1,244 @@
+"""One training run of the reproduction: a fixed budget, a checkpoint per epoch, the last weights kept.
+
+Every network gets the same budget. An epoch draws all beats of the rare classes and at most `Budget.normal_beats` N
+beats; at test the logits are moved by what the draw changed in the classes' shares, so that the whole training set's
+shares hold.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from monitor.contract import AAMI_CLASSES, FloatArray
+from monitor.errors import ModelError
+
+_WEIGHTS: Final = "checkpoint.safetensors"
+_TEST_BATCH: Final = 512
+_MOMENTS: Final = ("exp_avg", "exp_avg_sq", "step")
+_NORMAL: Final = AAMI_CLASSES.index("N")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What every network may spend.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes; the one-cycle learning rate spans them all.
+    normal_beats : int
+        N beats an epoch draws, at most.
+    batch : int
+        Beats per step.
+    peak_rate, weight_decay : float
+        AdamW's.
+    """
+
+    epochs: int = 15
+    normal_beats: int = 20_000
+    batch: int = 256
+    peak_rate: float = 3e-3
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The training windows' mean and standard deviation, in millivolt, by which every window is scaled."""
+
+    mean: float
+    deviation: float
+
+    def of(self, window: FloatArray) -> Tensor:
+        """Return windows without unit."""
+        return torch.from_numpy((window - np.float32(self.mean)) / np.float32(self.deviation))
+
+
+def scale_of(window: FloatArray) -> Scale:
+    """Return the scale of training windows."""
+    return Scale(
+        mean=float(window.mean(dtype=np.float64)),
+        deviation=max(float(window.std(dtype=np.float64)), 1e-6),
+    )
+
+
+def fit(
+    network: nn.Module,
+    window: FloatArray,
+    label: NDArray[np.int64],
+    classes: int,
+    budget: Budget,
+    seed: int,
+    folder: Path,
+    *,
+    report: Callable[[int, float], None] = lambda _epoch, _loss: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[float]:
+    """Train `network` in place, resuming from `folder`.
+
+    Parameters
+    ----------
+    network : Module
+        Takes windows ``[beats, 600]``, gives logits of five classes.
+    window : ndarray of float32, shape ``[beats, 600]``
+        Training windows, millivolt.
+    label : ndarray of int64, shape ``[beats]``
+        Below `classes`.
+    classes : int
+        How many of `AAMI_CLASSES` there are: 5, or the first 3.
+    budget : Budget
+        See there.
+    seed : int
+        Of draws; the caller seeds the weights.
+    folder : Path
+        Holds the checkpoint.
+    report : callable
+        Called with epoch and loss after each.
+    stop : callable
+        Asked after each epoch; true leaves early, and a later call goes on.
+
+    Returns
+    -------
+    list of float
+        Mean loss of every epoch so far; as many as `budget.epochs` once done.
+
+    Raises
+    ------
+    ModelError
+        If `folder` holds a checkpoint of another run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=budget.peak_rate, weight_decay=budget.weight_decay)
+    described = {"budget": asdict(budget), "seed": seed, "classes": classes, "beats": len(label)}
+    losses = _resume(network, optimizer, described, folder)
+    scale = scale_of(window)
+    normal = np.flatnonzero(label == _NORMAL)
+    rare = np.flatnonzero(label != _NORMAL)
+    drawn = min(budget.normal_beats, len(normal))
+    per_epoch = math.ceil((drawn + len(rare)) / budget.batch)
+    steps = per_epoch * budget.epochs
+    while len(losses) < budget.epochs:
+        epoch = len(losses) + 1
+        random = np.random.default_rng((seed, epoch))
+        torch.manual_seed(seed * 100_003 + epoch)
+        order = random.permutation(np.concatenate([random.choice(normal, drawn, replace=False), rare]))
+        network.train()
+        total = 0.0
+        for step in range(per_epoch):
+            for group in optimizer.param_groups:
+                group["lr"] = _one_cycle((epoch - 1) * per_epoch + step, steps, budget.peak_rate)
+            batch = order[step * budget.batch : (step + 1) * budget.batch]
+            optimizer.zero_grad(set_to_none=True)
+            logits = network(scale.of(window[batch]))[:, :classes]
+            loss = functional.cross_entropy(logits, torch.from_numpy(label[batch]))
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without annotations
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+            total += loss.item() * len(batch)
+        losses.append(total / len(order))
+        _save(network, optimizer, described, losses, folder)
+        report(epoch, losses[-1])
+        if stop():
+            break
+    return losses
+
+
+def predict(
+    network: nn.Module,
+    window: FloatArray,
+    training_window: FloatArray,
+    training_label: NDArray[np.int64],
+    classes: int,
+    budget: Budget,
+) -> NDArray[np.int64]:
+    """Return the class of each window, int64 of shape ``[beats]``.
+
+    Parameters
+    ----------
+    network : Module
+        Trained by `fit`.
+    window : ndarray of float32, shape ``[beats, 600]``
+        Test windows, millivolt.
+    training_window, training_label, classes, budget
+        As `fit` had them: scale and shares of the classes come from there.
+    """
+    scale = scale_of(training_window)
+    counts = np.bincount(training_label, minlength=classes)[:classes].astype(np.float64)
+    drawn = counts.copy()
+    drawn[_NORMAL] = min(drawn[_NORMAL], budget.normal_beats)
+    known = counts > 0
+    moved = np.zeros(classes)
+    moved[known] = np.log(counts[known] / counts.sum()) - np.log(drawn[known] / drawn.sum())
+    shift = torch.from_numpy(moved.astype(np.float32))
+    network.eval()
+    answers = []
+    with torch.inference_mode():
+        for begin in range(0, len(window), _TEST_BATCH):
+            logits = network(scale.of(window[begin : begin + _TEST_BATCH]))[:, :classes]
+            answers.append((logits + shift).argmax(dim=1).numpy())
+    return np.concatenate(answers).astype(np.int64) if answers else np.empty(0, np.int64)
+
+
+def _one_cycle(step: int, steps: int, peak: float) -> float:
+    """Return the learning rate: up over three tenths, then down to almost nothing, both along a cosine."""
+    rise = max(round(0.3 * steps), 1)
+    if step < rise:
+        return peak * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
+    return peak * (1e-4 + 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1))))
+
+
+def _save(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    described: dict[str, Any],
+    losses: list[float],
+    folder: Path,
+) -> None:
+    tensors = {f"weights.{name}": value.contiguous() for name, value in network.state_dict().items()}
+    for place, state in optimizer.state_dict()["state"].items():
+        for name in _MOMENTS:
+            tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(state[name]).contiguous()
+    partial = folder / f"{_WEIGHTS}.part"
+    # The losses ride along, so weights and progress can never be of different epochs.
+    save_file(tensors, partial, {"progress": json.dumps({"of": described, "losses": losses})})
+    partial.replace(folder / _WEIGHTS)
+
+
+def _resume(
+    network: nn.Module, optimizer: torch.optim.Optimizer, described: dict[str, Any], folder: Path
+) -> list[float]:
+    from safetensors import safe_open
+
+    path = folder / _WEIGHTS
+    if not path.exists():
+        return []
+    with safe_open(path, framework="pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    if progress["of"] != described:
+        raise ModelError(
+            f"{path}: a checkpoint of another run ({progress['of']}, wanted {described}); remove the folder"
+        )
+    tensors = load_file(path)
+    network.load_state_dict(
+        {
+            name.removeprefix("weights."): value
+            for name, value in tensors.items()
+            if name.startswith("weights.")
+        }
+    )
+    state = optimizer.state_dict()
+    places = {int(name.split(".")[1]) for name in tensors if name.startswith("optimizer.")}
+    state["state"] = {
+        place: {name: tensors[f"optimizer.{place}.{name}"] for name in _MOMENTS} for place in sorted(places)
+    }
+    optimizer.load_state_dict(state)
+    return [float(value) for value in progress["losses"]]

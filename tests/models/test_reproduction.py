@@ -1,0 +1,225 @@
+"""The reproduction: beats are cut as told, nothing leaks where nothing may, runs resume, and the page says its JSON."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.reproduction import outcome
+from models.reproduction.experiments import FILTERS, Experiment, experiments
+from models.reproduction.figures import draw_all, network_figure
+from models.reproduction.fitting import Budget, fit, predict
+from models.reproduction.networks import NETWORKS, build
+from models.reproduction.page import render
+from models.reproduction.preprocessing import HALF, combination, cut, filtered
+from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, split
+from models.reproduction.running import run
+from models.reproduction.windows import Windows
+from monitor.contract import AAMI_CLASSES
+from monitor.errors import ModelError
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def noise(samples: int, seed: int = 1) -> np.ndarray:
+    """Return noise like a signal of some millivolt."""
+    return np.random.default_rng(seed).normal(0, 1, samples).astype(np.float32)
+
+
+def beats(records: tuple[str, ...] = ("mitdb/101", "mitdb/100"), each: int = 400) -> Windows:
+    """Return made-up beats 0.8 s apart, the class written in the window's mean."""
+    random = np.random.default_rng(0)
+    label = random.choice(5, len(records) * each, p=[0.6, 0.1, 0.1, 0.1, 0.1]).astype(np.int64)
+    window = random.normal(0, 0.3, (len(label), 2 * HALF)).astype(np.float32)
+    window[:, 200:400] += label[:, np.newaxis]
+    return Windows(
+        records=records,
+        rate_hz=360.0,
+        window=window,
+        label=label,
+        record=np.repeat(np.arange(len(records)), each),
+        r_sample=np.tile(HALF + 288 * np.arange(each), len(records)),
+        too_near_an_end=0,
+    )
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_causal_windows_know_nothing_after_them(name: str) -> None:
+    """Whatever comes after a causal window's last sample changes nothing in it."""
+    whole, steps = noise(6000), combination(name)
+    later = whole.copy()
+    r = np.array([2500])
+    later[2500 + HALF :] += 50
+    first, second = (cut(filtered(x, 360.0, steps, "causal"), r, steps, "causal") for x in (whole, later))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_zero_phase_leaves_a_wave_in_its_place() -> None:
+    """A slow bump stays where it is when filtered both ways, and comes later when filtered forwards."""
+    t = np.arange(7200) / 360.0
+    bump = np.exp(-(((t - 10) / 0.05) ** 2)).astype(np.float32)
+    steps = combination("high-pass + low-pass")
+    both, forwards = (filtered(bump, 360.0, steps, way) for way in ("zero-phase", "causal"))
+    assert both.argmax() == bump.argmax()
+    assert forwards.argmax() > bump.argmax()
+
+
+def test_a_step_that_is_none_is_named() -> None:
+    """A wrong filter name is refused with the names that there are."""
+    with pytest.raises(ValueError, match="'notch': use high-pass, low-pass, wavelet"):
+        combination("high-pass + notch")
+
+
+def test_no_minute_and_no_sample_is_shared_when_minutes_are_parted() -> None:
+    """Split by minutes no test window overlaps a training window; split by beats almost every one does."""
+    made = beats()
+    assert split(made, OF_MINUTES, 1).shared == 0.0
+    by_beat = split(made, AS_THE_PAPER, 1)
+    assert by_beat.shared > 0.9
+    assert not set(by_beat.training) & set(by_beat.testing)
+    assert len(by_beat.training) + len(by_beat.testing) == len(made)
+
+
+def test_every_class_is_parted_alike() -> None:
+    """A random split of beats gives a fifth of every class to the test."""
+    made = beats()
+    testing = split(made, AS_THE_PAPER, 3).testing
+    for label in range(5):
+        n = (made.label == label).sum()
+        assert abs((made.label[testing] == label).sum() - n / 5) <= 1
+
+
+def test_no_person_is_in_both_parts_of_the_inter_patient_split() -> None:
+    """DS1 trains and DS2 tests, and a record of neither is in none."""
+    made = beats(("mitdb/101", "mitdb/100", "mitdb/102"), 50)
+    parts = split(made, INTER_PATIENT, 1)
+    assert set(made.record[parts.training]) == {0}
+    assert set(made.record[parts.testing]) == {1}
+    assert parts.shared == 0.0
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_answer_with_five_classes(name: str) -> None:
+    """Every network of Table 2 takes windows and gives logits of five classes."""
+    assert build(name)(torch.zeros(2, 2 * HALF)).shape == (2, len(AAMI_CLASSES))
+
+
+def test_the_cnn_is_grunet_without_its_grus() -> None:
+    """CNN and Grunet differ by the parameters of three GRUs, and by nothing else."""
+    names = {name: {key for key, _ in build(name).named_parameters()} for name in ("CNN", "Grunet")}
+    assert names["CNN"] < names["Grunet"]
+    assert all(".gru." in key for key in names["Grunet"] - names["CNN"])
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    """Stopped after every epoch and resumed, a run has the losses and answers of an uninterrupted one."""
+    made, budget = beats(each=120), Budget(epochs=3, normal_beats=60, batch=64)
+    ends = []
+    for folder, stops in ((tmp_path / "whole", False), (tmp_path / "parts", True)):
+        while True:
+            torch.manual_seed(1)
+            network = build("RNN")
+            stop = partial(bool, stops)
+            losses = fit(network, made.window, made.label, 5, budget, 1, folder, stop=stop)
+            if len(losses) == budget.epochs:
+                break
+        ends.append((losses, predict(network, made.window, made.window, made.label, 5, budget)))
+    assert ends[0][0] == ends[1][0]
+    np.testing.assert_array_equal(ends[0][1], ends[1][1])
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    """A run does not go on from a checkpoint that had another budget."""
+    made = beats(each=40)
+    fit(build("RNN"), made.window, made.label, 5, Budget(epochs=1), 1, tmp_path)
+    with pytest.raises(ModelError, match="checkpoint of another run"):
+        fit(build("RNN"), made.window, made.label, 5, Budget(epochs=2), 1, tmp_path)
+
+
+def test_what_is_learnt_is_found_and_shuffled_labels_are_not(tmp_path: Path) -> None:
+    """A network learns made-up classes; with labels dealt anew it answers no better than the commonest class."""
+    made, budget = beats(each=300), Budget(epochs=6, batch=64)
+    parts = split(made, AS_THE_PAPER, 1)
+    accuracy = {}
+    for kind in ("true", "shuffled"):
+        label = made.label.copy()
+        if kind == "shuffled":
+            np.random.default_rng(5).shuffle(label)
+        torch.manual_seed(1)
+        network = build("RNN")
+        train = made.window[parts.training], label[parts.training]
+        fit(network, *train, 5, budget, 1, tmp_path / kind)
+        answer = predict(network, made.window[parts.testing], *train, 5, budget)
+        accuracy[kind] = float((answer == label[parts.testing]).mean())
+    assert accuracy["true"] > 0.95
+    assert accuracy["shuffled"] < 0.7
+
+
+def test_figures_of_a_known_table() -> None:
+    """Macro values are means over the classes there are; a class nothing was called has precision 0."""
+    found = outcome.figures(np.array([[8, 2, 0], [0, 0, 4], [0, 0, 0]]))
+    assert found["accuracy"] == pytest.approx(8 / 14)
+    assert found["baseline"] == pytest.approx(10 / 14)
+    assert found["macro_recall"] == pytest.approx(0.4)
+    assert found["macro_precision"] == pytest.approx(0.5)
+
+
+def test_an_outcome_of_another_budget_is_stale() -> None:
+    """A result counts only for the run and the budget it was made with."""
+    run_of, budget = Experiment(), Budget()
+    made = outcome.describe(
+        run_of,
+        budget,
+        np.eye(5, dtype=np.int64),
+        beats={},
+        parameters=1,
+        losses=[1.0],
+        seconds=1.0,
+        commit="-",
+        date="-",
+    )
+    made = json.loads(json.dumps(made))
+    assert outcome.is_current(made, run_of, budget)
+    assert not outcome.is_current(made, run_of, Budget(epochs=1))
+    assert not outcome.is_current(made, Experiment(seed=2), budget)
+    assert not outcome.is_current(None, run_of, budget)
+
+
+def test_every_run_has_a_name_of_its_own() -> None:
+    """No two runs share a file."""
+    keys = [experiment.key for experiment in experiments()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_kept_outcomes_follow_from_their_own_counts() -> None:
+    """Every figure in the committed JSON is what its confusion matrix gives."""
+    for key, kept in outcome.read_all().items():
+        assert kept["key"] == key == Experiment(**kept["experiment"]).key
+        assert kept["figures"] == outcome.figures(np.array(kept["confusion"])), key
+        assert np.sum(kept["confusion"], axis=1).tolist() == kept["beats"]["testing"], key
+
+
+def test_the_page_says_what_the_outcomes_say() -> None:
+    """The committed page is the one that the committed outcomes give."""
+    assert (REPOSITORY / "docs" / "reproduction.md").read_text() == render(outcome.read_all())
+
+
+def test_figures_are_drawn_from_what_there_is(tmp_path: Path) -> None:
+    """Without recordings and outcomes the network and its GRU are drawn, with the shapes that flow through it."""
+    files = {path.name for path in draw_all({}, tmp_path, recordings=False)}
+    assert files == {f"figure-{name}.{kind}" for name in ("1-network", "2-gru") for kind in ("png", "svg")}
+    texts = [text.get_text() for text in network_figure().axes[0].texts]
+    assert any("64" in text and "75" in text for text in texts)
+
+
+@pytest.mark.usefixtures("recordings")
+def test_a_run_over_real_records(tmp_path: Path) -> None:
+    """One short run over two recordings ends with every test beat counted."""
+    budget = Budget(epochs=1, normal_beats=400)
+    made = run(Experiment(network="RNN"), budget, tmp_path, records=("mitdb/101", "mitdb/106"))
+    assert made is not None
+    assert np.sum(made["confusion"]) == sum(made["beats"]["testing"])
+    assert made["beats"]["records"] == 2
