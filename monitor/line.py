@@ -31,7 +31,7 @@ from monitor.contract import (
 from monitor.filters import FilterBank, classifier_sections, detector_sections
 from monitor.history import History
 from monitor.quality import QualityBank
-from monitor.rhythm import AthleteLimits, RhythmBank
+from monitor.rhythm import AthleteLimits, FibrillationBank, RhythmBank
 from monitor.rows import RowStage, number_in
 from monitor.rpeaks import RPeakBank
 
@@ -118,6 +118,7 @@ class Line:
         self._beats = BeatBank(rate_hz, capacity=capacity)
         self.history = History(rate_hz, capacity=capacity)
         self.quality = QualityBank(rate_hz, capacity=capacity)
+        self._fibrillation = FibrillationBank(rate_hz, capacity=capacity)
         self.rhythm = RhythmBank(rate_hz, capacity=capacity)
 
     def claim(self, first_sample: int = 0, limits: AthleteLimits | None = None) -> int:
@@ -132,6 +133,7 @@ class Line:
         self._beats.forget(rows)
         self.history.restart(rows, first)
         self.quality.begin(rows, first)
+        self._fibrillation.begin(rows)
         self.rhythm.begin(rows, first, limits or self.config.limits)
         return row
 
@@ -194,6 +196,7 @@ class Line:
             )
         filtered = self._eye.process(block)
         banded = self._ear.process(block)
+        self._fibrillation.process(block.rows, block.first_sample, filtered)
         self.history.append(block.rows, block.first_sample, filtered)
         peaks = self._detector.process(block.rows, block.first_sample, banded)
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
@@ -220,7 +223,7 @@ class Line:
         beats : Beats
             Their new beats, classified.
         """
-        return self.rhythm.process(rows, ends, peaks, beats)
+        return self.rhythm.process(rows, ends, peaks, beats, self._fibrillation.take(rows))
 
     def restart(self, rows: IntArray, first_sample: IntArray, *, lead_off: bool = False) -> LineOutput:
         """Let `rows` go on at `first_sample`: what lies between was lost, or seen with the lead off.
@@ -236,19 +239,26 @@ class Line:
         end = self.history.end[rows]
         if (first_sample < end).any():
             raise ValueError(f"rows {rows} stand at {end} and cannot go back to {first_sample}")
+        return self._break_off(rows, first_sample, lead_off=lead_off)
+
+    def finish(self, rows: IntArray) -> LineOutput:
+        """End the signal of `rows`: beats that wait for their window come out incomplete, every episode ends."""
+        return self._break_off(rows, self.history.end[rows], for_good=True)
+
+    def _break_off(
+        self, rows: IntArray, first_sample: IntArray, *, lead_off: bool = False, for_good: bool = False
+    ) -> LineOutput:
+        end = self.history.end[rows]
         beats = self._beats.cut_short(rows, self.history)
-        events = self.rhythm.process(rows, end, Peaks.empty(), beats)
-        events += self.rhythm.restart(rows, end, first_sample)
+        verdicts = self._fibrillation.restart(rows, end, first_sample, for_good=for_good)
+        events = self.rhythm.process(rows, end, Peaks.empty(), beats, verdicts)
+        events += self.rhythm.restart(rows, end, first_sample, for_good=for_good)
         events += self.quality.restart(rows, end, first_sample, lead_off=lead_off)
         self._eye.restart(rows)
         self._ear.restart(rows)
         self._detector.restart(rows)
         self.history.restart(rows, first_sample)
         return LineOutput(Peaks.empty(), beats, events, np.empty((len(rows), 0), np.float32))
-
-    def finish(self, rows: IntArray) -> LineOutput:
-        """End the signal of `rows`: beats that wait for their window come out incomplete."""
-        return self.restart(rows, self.history.end[rows])
 
     def quality_of(self, row: int) -> tuple[float, QualityCategory, float]:
         """Return quality (0 to 1), category and coverage (0 to 1) of one row."""
@@ -290,6 +300,7 @@ class Line:
             "beats": self._beats,
             "history": self.history,
             "quality": self.quality,
+            "fibrillation": self._fibrillation,
             "rhythm": self.rhythm,
         }
 

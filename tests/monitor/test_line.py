@@ -282,7 +282,7 @@ def test_events_come_in_the_order_in_which_they_become_known() -> None:
     known = [event.known_sample for event in told.events]
     assert known == sorted(known)
     onsets = [event.kind for event in told.events if event.transition == "onset" and event.known_sample > r]
-    assert onsets[:3] == ["pause", "flat", "asystole"]
+    assert onsets[:4] == ["pause", "flat", "long_pause", "asystole"]
 
 
 def test_rows_in_company_are_as_alone() -> None:

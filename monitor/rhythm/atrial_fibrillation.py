@@ -1,0 +1,235 @@
+"""Atrial fibrillation: RR intervals between beats that are not ventricular, irregular with no pattern behind it.
+
+Of the last 40 such intervals three numbers are taken. The typical change from one to the next, as a share of the
+typical interval: large in fibrillation. The typical distance to the nearest of the three before: small in bi- and
+trigeminy of beats that the classifier missed, and where premature beats interrupt a steady rhythm. The coefficient of
+sample entropy: how little a pair of like intervals says about the next. All three must be high for a while.
+
+References
+----------
+D. E. Lake, J. R. Moorman, "Accurate estimation of entropy in very short physiological time series: the problem of
+atrial fibrillation detection in implanted ventricular devices", Am. J. Physiol. Heart Circ. Physiol. 300 (2011).
+K. Tateno, L. Glass, "Automatic detection of atrial fibrillation using the coefficient of variation and density
+histograms of RR and ΔRR intervals", Med. Biol. Eng. Comput. 39 (2001): intervals and their differences.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.compiled import compiled
+from monitor.contract import AAMI_CLASSES, IntArray, RhythmKind
+from monitor.rhythm.items import BEAT, END, ONSET, VERDICT, Found, Items, emit, room_for
+from monitor.rows import Rows, RowStage
+
+INTERVALS: Final = 40
+CHANGE_ABOVE: Final = 0.10
+NEAREST_ABOVE: Final = 0.05
+ENTROPY_ABOVE: Final = -0.9
+ALIKE_S: Final = 0.03
+HELD_BEATS: Final = 8
+"""Beats in a row at which all three are high before it is an episode."""
+HYSTERESIS: Final = 0.85
+BACK: Final = 24
+"""So many intervals before the turn was seen it is said to have happened: the window must fill before it shows."""
+MAX_RR_S: Final = 3.0
+TRUSTED_QUALITY: Final = 0.5
+BRIDGED_GAP_S: Final = 10.0
+EVIDENCE: Final = 48
+
+KINDS: Final[tuple[RhythmKind, ...]] = ("atrial_fibrillation",)
+_V, _F = AAMI_CLASSES.index("V"), AAMI_CLASSES.index("F")
+_LAST_R, _EXCLUDED, _COUNT, _HELD, _ONSET, _OVER, _FIBRILLATING = range(7)
+_IN_EPISODES, _SEEN = range(2)
+
+
+@compiled
+def _irregularity(rr: NDArray[np.float64], count: int, w: NDArray[np.float64]) -> float:
+    """Return how far the least of the three numbers lies above its threshold, as a factor."""
+    for k in range(INTERVALS):
+        w[k] = rr[(count + k) % INTERVALS]
+    typical = np.median(w)
+    change = np.empty(INTERVALS - 3)
+    nearest = np.empty(INTERVALS - 3)
+    for k in range(3, INTERVALS):
+        change[k - 3] = abs(w[k] - w[k - 1])
+        nearest[k - 3] = min(change[k - 3], abs(w[k] - w[k - 2]), abs(w[k] - w[k - 3]))
+    least = float(
+        min(np.median(change) / typical / CHANGE_ABOVE, np.median(nearest) / typical / NEAREST_ABOVE)
+    )
+    if least < HYSTERESIS:
+        return least
+    once, twice = 0, 0
+    for i in range(INTERVALS - 1):
+        for j in range(i + 1, INTERVALS - 1):
+            if abs(w[i] - w[j]) < ALIKE_S:
+                once += 1
+                if abs(w[i + 1] - w[j + 1]) < ALIKE_S:
+                    twice += 1
+    entropy = np.log((once + 0.5) / (twice + 0.5)) + np.log(2.0 * ALIKE_S) - np.log(w.mean())
+    return min(least, float(2.0 ** (entropy - ENTROPY_ABOVE)))
+
+
+@compiled
+def _end(
+    row: int,
+    at: int,
+    known: int,
+    i: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    if i[_ONSET] >= 0:
+        n = emit(events, rates, n, row, 0, END, i[_ONSET], known, max(at, i[_ONSET]), 0, np.nan)
+        i[_OVER] = max(at, i[_ONSET])
+    i[_ONSET] = -1
+    i[_HELD] = 0
+    return n
+
+
+@compiled
+def _advance(  # noqa: C901 - one pass over the items, in the order in which they became known
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    sort: NDArray[np.int64],
+    known: NDArray[np.int64],
+    r_sample: NDArray[np.int64],
+    label: NDArray[np.int64],
+    quality: NDArray[np.float64],
+    rate_hz: float,
+    integers: NDArray[np.int64],
+    burden: NDArray[np.float64],
+    rrs: NDArray[np.float64],
+    begins: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    n = 0
+    w = np.empty(INTERVALS)
+    for place in range(len(rows)):
+        row = rows[place]
+        i = integers[row]
+        rr = rrs[row]
+        for item in range(first[place], first[place + 1]):
+            if sort[item] == VERDICT:
+                i[_FIBRILLATING] = label[item]
+                n = _end(row, r_sample[item], known[item], i, events, rates, n)
+                i[_LAST_R] = -1
+                i[_COUNT] = 0
+            if sort[item] != BEAT or i[_FIBRILLATING] == 1:
+                continue
+            r = r_sample[item]
+            last_r = i[_LAST_R]
+            excluded = label[item] == _V or label[item] == _F or quality[item] < TRUSTED_QUALITY
+            rr_s = (r - last_r) / rate_hz
+            usable = last_r >= 0 and not excluded and i[_EXCLUDED] == 0 and 0.0 < rr_s < MAX_RR_S
+            if last_r >= 0 and 0.0 < rr_s < MAX_RR_S:
+                burden[row, _SEEN] += rr_s
+                if i[_ONSET] >= 0:
+                    burden[row, _IN_EPISODES] += rr_s
+            i[_LAST_R] = r
+            i[_EXCLUDED] = 1 if excluded else 0
+            if not usable:
+                continue
+            at = i[_COUNT] % INTERVALS
+            rr[at] = rr_s
+            begins[row, at] = last_r
+            i[_COUNT] += 1
+            if i[_COUNT] < INTERVALS:
+                continue
+            high = _irregularity(rr, i[_COUNT], w)
+            back = begins[row, (i[_COUNT] - BACK) % INTERVALS]
+            if i[_ONSET] >= 0:
+                if high < HYSTERESIS:
+                    n = _end(row, back, known[item], i, events, rates, n)
+                continue
+            i[_HELD] = i[_HELD] + 1 if high >= 1.0 else 0
+            if i[_HELD] >= HELD_BEATS:
+                held_since = begins[row, (i[_COUNT] - min(BACK + HELD_BEATS, INTERVALS)) % INTERVALS]
+                i[_ONSET] = max(held_since, i[_OVER])
+                rate = 60.0 / w.mean()
+                n = emit(events, rates, n, row, 0, ONSET, i[_ONSET], known[item], known[item], EVIDENCE, rate)
+    return n
+
+
+@compiled
+def _break_off(
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first_sample: NDArray[np.int64],
+    rate_hz: float,
+    for_good: bool,  # noqa: FBT001 - numba passes by position
+    integers: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    n = 0
+    for place in range(len(rows)):
+        i = integers[rows[place]]
+        if for_good or first_sample[place] - ends[place] > BRIDGED_GAP_S * rate_hz:
+            known = max(ends[place] - 1, 0)
+            n = _end(rows[place], known, known, i, events, rates, n)
+            i[_COUNT] = 0
+        i[_LAST_R] = -1
+    return n
+
+
+class AtrialFibrillationMachine(RowStage):
+    """Finds atrial fibrillation in the rows of a bank.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Sampling rate.
+    capacity : int
+        Rows to begin with.
+    """
+
+    def __init__(self, rate_hz: float, *, capacity: int) -> None:
+        self._rate_hz = rate_hz
+        self._state = Rows(version=1, capacity=capacity)
+        # Last beat, whether it is none to count from, intervals, beats held, onset, end before, ventricles fibrillate.
+        self._state.add("integers", np.int64, (7,), np.array([-1, 0, 0, 0, -1, 0, 0]))
+        self._state.add("burden", np.float64, (2,))
+        self._state.add("rr", np.float64, (INTERVALS,))
+        self._state.add("begins", np.int64, (INTERVALS,))
+
+    def begin(self, rows: IntArray) -> None:
+        """Let `rows` begin with another strap."""
+        self._state.reset(rows)
+
+    def restart(self, rows: IntArray, end: IntArray, first_sample: IntArray, *, for_good: bool) -> Found:
+        """Let `rows` go on at `first_sample` after a gap from `end` on; an episode lasts over a short one."""
+        events, rates = room_for(len(rows), 0)
+        integers = self._state["integers"]
+        n = _break_off(rows, end, first_sample, self._rate_hz, for_good, integers, events, rates)
+        return Found(KINDS, events[:n], rates[:n])
+
+    def process(self, items: Items) -> Found:
+        """Take what became known."""
+        state = self._state
+        events, rates = room_for(len(items.rows), len(items))
+        n = _advance(
+            items.rows,
+            items.first,
+            items.sort,
+            items.known,
+            items.r_sample,
+            items.label,
+            items.quality,
+            self._rate_hz,
+            state["integers"],
+            state["burden"],
+            state["rr"],
+            state["begins"],
+            events,
+            rates,
+        )
+        return Found(KINDS, events[:n], rates[:n])
+
+    def burden(self, row: int) -> float:
+        """Return the share of the time between beats that lay in told episodes, 0 to 1; NaN before the first beat."""
+        inside, seen = self._state["burden"][row].tolist()
+        return float(inside / seen) if seen > 0.0 else float("nan")

@@ -1,0 +1,292 @@
+"""Pauses and asystole: read from the R peaks and from the clock itself.
+
+A pause is known `monitor.rpeaks.MAX_DELAY_S` after it has become one, since an R peak may take that long to be known.
+No quality vetoes an asystole. A gap is neither; but over short gaps the time without beats adds up, else a link that
+loses a packet every few seconds would hide an asystole.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.compiled import compiled
+from monitor.contract import IntArray, RhythmKind
+from monitor.rhythm.items import END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
+from monitor.rhythm.limits import AthleteLimits
+from monitor.rows import Rows, RowStage
+from monitor.rpeaks import MAX_DELAY_S
+
+FIRST_BEAT_S: Final = 4.0
+"""Grace after a (re)start before missing beats count: the filters settle and the detector learns."""
+GAP_GRACE_S: Final = 2.0
+"""The same after a short gap, for the time that is added up: the detector has learnt already."""
+
+KINDS: Final[tuple[RhythmKind, ...]] = ("pause", "long_pause", "asystole")
+_ASYSTOLE = 2
+_KINDS = 3
+_LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING = range(4)
+_MARGIN, _GRACE, _GAP_GRACE = range(3)
+
+
+@compiled
+def _fall_due(
+    row: int,
+    until: int,
+    margin: int,
+    i: NDArray[np.int64],
+    deadline: NDArray[np.int64],
+    paused: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """Let the clock reach `until`: whatever falls due before it happens now, the earliest first."""
+    while True:
+        which = 0
+        for k in range(1, _KINDS):
+            if deadline[k] < deadline[which]:
+                which = k
+        known = deadline[which]
+        if known >= until:
+            return n
+        deadline[which] = NEVER
+        # In fibrillation the missing beat is no news; that nothing at all moves any more is.
+        if i[_FIBRILLATING] == 1 and which != _ASYSTOLE:
+            continue
+        onset = i[_LAST_R] if i[_LAST_R] >= 0 else i[_SINCE]
+        paused[which] = onset
+        # A beat within the margin may not be known yet: until there, none was.
+        n = emit(events, rates, n, row, which, ONSET, onset, known, known - margin, 0, np.nan)
+
+
+@compiled
+def _end(
+    row: int,
+    at: int,
+    known: int,
+    paused: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    for k in range(_KINDS):
+        if paused[k] >= 0:
+            n = emit(events, rates, n, row, k, END, paused[k], known, at, 0, np.nan)
+            paused[k] = -1
+    return n
+
+
+@compiled
+def _peak(
+    row: int,
+    r: int,
+    known: int,
+    margin: int,
+    longest: NDArray[np.int64],
+    i: NDArray[np.int64],
+    deadline: NDArray[np.int64],
+    paused: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    last_r = i[_LAST_R]
+    if last_r >= 0:
+        # An interval that was too long, though its second peak became known before the deadline.
+        for k in range(_KINDS):
+            silenced = i[_FIBRILLATING] == 1 and k != _ASYSTOLE
+            if paused[k] < 0 and r - last_r >= longest[k] and not silenced:
+                paused[k] = last_r
+                n = emit(events, rates, n, row, k, ONSET, last_r, known, r, 0, np.nan)
+    n = _end(row, r, known, paused, events, rates, n)
+    i[_LAST_R] = r
+    i[_UNBEATEN] = 0
+    for k in range(_KINDS):
+        # A peak that was recovered late leaves nothing to fall due before the sample at which it became known.
+        deadline[k] = max(r + margin + longest[k], known)
+    return n
+
+
+@compiled
+def _advance(
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first: NDArray[np.int64],
+    sort: NDArray[np.int64],
+    known: NDArray[np.int64],
+    r_sample: NDArray[np.int64],
+    label: NDArray[np.int64],
+    settings: NDArray[np.int64],
+    longest: NDArray[np.int64],
+    integers: NDArray[np.int64],
+    deadlines: NDArray[np.int64],
+    pauses: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    n = 0
+    margin = settings[_MARGIN]
+    for place in range(len(rows)):
+        row = rows[place]
+        i = integers[row]
+        deadline = deadlines[row]
+        paused = pauses[row]
+        for item in range(first[place], first[place + 1]):
+            n = _fall_due(row, known[item], margin, i, deadline, paused, events, rates, n)
+            if sort[item] == PEAK:
+                n = _peak(
+                    row,
+                    r_sample[item],
+                    known[item],
+                    margin,
+                    longest[row],
+                    i,
+                    deadline,
+                    paused,
+                    events,
+                    rates,
+                    n,
+                )
+            elif sort[item] == VERDICT:
+                i[_FIBRILLATING] = label[item]
+        n = _fall_due(row, ends[place], margin, i, deadline, paused, events, rates, n)
+    return n
+
+
+@compiled
+def _await(
+    rows: NDArray[np.int64],
+    first_sample: NDArray[np.int64],
+    settings: NDArray[np.int64],
+    longest: NDArray[np.int64],
+    integers: NDArray[np.int64],
+    deadlines: NDArray[np.int64],
+) -> None:
+    """Wait for the first beat from `first_sample` on."""
+    for place in range(len(rows)):
+        row = rows[place]
+        i = integers[row]
+        i[_LAST_R] = -1
+        i[_SINCE] = first_sample[place]
+        deadlines[row, :] = NEVER
+        asystole = longest[row, _ASYSTOLE]
+        due = first_sample[place] + settings[_GRACE] + asystole + settings[_MARGIN]
+        if i[_UNBEATEN] > 0:
+            rest = max(asystole - i[_UNBEATEN], 0)
+            due = min(due, first_sample[place] + settings[_GAP_GRACE] + settings[_MARGIN] + rest)
+        deadlines[row, _ASYSTOLE] = due
+
+
+@compiled
+def _break_off(
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    first_sample: NDArray[np.int64],
+    settings: NDArray[np.int64],
+    longest: NDArray[np.int64],
+    integers: NDArray[np.int64],
+    pauses: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    """End what is under way, and add up how long no beat was seen before the gap."""
+    n = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        i = integers[row]
+        seen_from = i[_SINCE] + settings[_GAP_GRACE]
+        if i[_LAST_R] >= 0:
+            i[_UNBEATEN] = 0
+            seen_from = i[_LAST_R]
+        if first_sample[place] - ends[place] > longest[row, _ASYSTOLE]:
+            # A gap as long as an asystole says nothing.
+            i[_UNBEATEN] = 0
+        else:
+            i[_UNBEATEN] += max(ends[place] - settings[_MARGIN] - seen_from, 0)
+        known = max(ends[place] - 1, 0)
+        n = _end(row, known, known, pauses[row], events, rates, n)
+    return n
+
+
+class PauseMachine(RowStage):
+    """Finds pauses and asystole in the rows of a bank.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Sampling rate.
+    capacity : int
+        Rows to begin with.
+    """
+
+    def __init__(self, rate_hz: float, *, capacity: int) -> None:
+        self._rate_hz = rate_hz
+        self._settings = np.array(
+            [round(seconds * rate_hz) for seconds in (MAX_DELAY_S, FIRST_BEAT_S, GAP_GRACE_S)]
+        )
+        self._state = Rows(version=3, capacity=capacity)
+        # Last R peak, from where missing beats count, samples without a beat before short gaps, fibrillation.
+        self._state.add("integers", np.int64, (4,), np.array([-1, 0, 0, 0]))
+        self._state.add("longest", np.int64, (_KINDS,))
+        self._state.add("deadline", np.int64, (_KINDS,), NEVER)
+        self._state.add("paused", np.int64, (_KINDS,), -1)
+
+    def begin(self, rows: IntArray, first_sample: IntArray, limits: AthleteLimits) -> None:
+        """Let `rows` begin with another strap."""
+        self._state.reset(rows)
+        self.set_limits(rows, limits)
+        self._await(rows, first_sample)
+
+    def set_limits(self, rows: IntArray, limits: AthleteLimits) -> None:
+        """Change the limits of `rows`; they hold from the next beat on."""
+        seconds = (limits.pause_s, limits.long_pause_s, limits.asystole_s)
+        self._state["longest"][rows] = [round(s * self._rate_hz) for s in seconds]
+
+    def restart(self, rows: IntArray, end: IntArray, first_sample: IntArray) -> Found:
+        """Let `rows` go on at `first_sample` after a gap from `end` on."""
+        state = self._state
+        events, rates = room_for(len(rows), 0)
+        n = _break_off(
+            rows,
+            end,
+            first_sample,
+            self._settings,
+            state["longest"],
+            state["integers"],
+            state["paused"],
+            events,
+            rates,
+        )
+        self._await(rows, first_sample)
+        return Found(KINDS, events[:n], rates[:n])
+
+    def process(self, items: Items) -> Found:
+        """Take what became known."""
+        state = self._state
+        events, rates = room_for(len(items.rows), len(items))
+        n = _advance(
+            items.rows,
+            items.ends,
+            items.first,
+            items.sort,
+            items.known,
+            items.r_sample,
+            items.label,
+            self._settings,
+            state["longest"],
+            state["integers"],
+            state["deadline"],
+            state["paused"],
+            events,
+            rates,
+        )
+        return Found(KINDS, events[:n], rates[:n])
+
+    def is_paused(self, row: int) -> bool:
+        """Whether a pause or an asystole is under way."""
+        return bool((self._state["paused"][row] >= 0).any())
+
+    def _await(self, rows: IntArray, first_sample: IntArray) -> None:
+        state = self._state
+        _await(rows, first_sample, self._settings, state["longest"], state["integers"], state["deadline"])

@@ -1,0 +1,470 @@
+"""Ventricular beats alone, in pairs and in runs.
+
+Two tiers. The alarm tier is to be right: runs are made of beats that the classifier called ventricular, and one beat
+between them that it would not name is bridged if ventricular is among its likelier classes. The review tier is to miss
+nothing: three beats in a row that may be ventricular, and became no alarm, are a possible run.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.compiled import compiled
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, WINDOW_POINTS, FloatArray, IntArray, RhythmKind
+from monitor.rhythm.items import BEAT, END, ONSET, UPDATE, VERDICT, Found, Items, emit, room_for
+from monitor.rows import Rows, RowStage
+
+RUN_BEATS: Final = 3
+TACHYCARDIC_BPM: Final = 100.0
+"""From this rate on a run is a tachycardia; a slower one is an idioventricular rhythm."""
+SUSTAINED_RUN_S: Final = 30.0
+BRIDGED_FROM: Final = 0.25
+"""Probability of V from which on a beat without a name may lie within a run."""
+POSSIBLE_FROM: Final = 0.15
+"""The same for the review tier, whatever the beat was called and however good the signal is."""
+TRUSTED_QUALITY: Final = 0.5
+ISOLATED_APART_S: Final = 60.0
+"""Single ventricular beats no farther apart than this are one episode."""
+QTC_S: Final = 0.40
+R_ON_T: Final = 0.85
+"""A ventricular beat earlier than this share of the QT interval falls on the T wave."""
+ALIKE: Final = 0.75
+"""Correlation below which two beats differ in shape."""
+SHAPE_CHANGES: Final = 2
+
+KINDS: Final[tuple[RhythmKind, ...]] = (
+    "ventricular_run",
+    "idioventricular_rhythm",
+    "polymorphic_run",
+    "sustained_ventricular_tachycardia",
+    "ventricular_couplet",
+    "isolated_ventricular",
+    "r_on_t",
+    "possible_ventricular_run",
+)
+_RUN, _SLOW_RUN, _POLYMORPHIC, _SUSTAINED, _COUPLET, _ISOLATED, _ON_T, _POSSIBLE = range(8)
+_N, _V, _F = (AAMI_CLASSES.index(name) for name in "NVF")
+
+# Columns of the run under way, and of the others.
+(_AT, _LAST, _BEATS, _PENDING, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES) = range(8)
+(_P_AT, _P_LAST, _P_BEATS, _P_TOLD) = range(4)
+(_I_AT, _I_LAST) = range(2)
+(_PREVIOUS_R, _PREVIOUS_LABEL, _FIBRILLATING) = range(3)
+
+_SHAPE_REACH = 54
+_SHAPE_LAG = 12
+_SHAPE_STEP = 3
+_SHAPE_POINTS = 2 * _SHAPE_REACH // _SHAPE_STEP + 1
+_MIDDLE = WINDOW_POINTS // 2
+
+
+@compiled
+def _rate(at: int, last: int, beats: int, rate_hz: float) -> float:
+    return 60.0 * (beats - 1) * rate_hz / (last - at) if last > at else np.nan
+
+
+@compiled
+def _alike(window: NDArray[np.float32], shape: NDArray[np.float32]) -> float:
+    """Return the highest correlation of the QRS in `window` with `shape`, shifted a little to either side."""
+    best = -1.0
+    seen = False
+    shape_mean = shape.mean()
+    for lag in range(-_SHAPE_LAG, _SHAPE_LAG + 1, 2):
+        mean = 0.0
+        for k in range(_SHAPE_POINTS):
+            mean += window[_MIDDLE - _SHAPE_REACH + _SHAPE_STEP * k + lag]
+        mean /= _SHAPE_POINTS
+        both, own, other = 0.0, 0.0, 0.0
+        for k in range(_SHAPE_POINTS):
+            a = window[_MIDDLE - _SHAPE_REACH + _SHAPE_STEP * k + lag] - mean
+            b = shape[k] - shape_mean
+            both += a * b
+            own += a * a
+            other += b * b
+        if own > 0.0 and other > 0.0:
+            seen = True
+            best = max(best, both / np.sqrt(own * other))
+    return best if seen else 1.0
+
+
+@compiled
+def _keep_shape(window: NDArray[np.float32], shape: NDArray[np.float32]) -> None:
+    for k in range(_SHAPE_POINTS):
+        shape[k] = window[_MIDDLE - _SHAPE_REACH + _SHAPE_STEP * k]
+
+
+@compiled
+def _end_run(
+    row: int,
+    known: int,
+    rate_hz: float,
+    run: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """End a run of two or more; a single beat is the caller's."""
+    rate = _rate(run[_AT], run[_LAST], run[_BEATS], rate_hz)
+    evidence = run[_BEATS] + 1
+    if run[_BEATS] == RUN_BEATS - 1:
+        n = emit(events, rates, n, row, _COUPLET, ONSET, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _COUPLET, END, run[_AT], known, known, evidence, rate)
+    if run[_TOLD] >= 0:
+        n = emit(events, rates, n, row, run[_TOLD], END, run[_AT], known, known, evidence, rate)
+    if run[_TOLD_POLYMORPHIC] == 1:
+        n = emit(events, rates, n, row, _POLYMORPHIC, END, run[_AT], known, known, evidence, rate)
+    if run[_TOLD_SUSTAINED] == 1:
+        n = emit(events, rates, n, row, _SUSTAINED, END, run[_AT], known, known, evidence, rate)
+    run[:] = -1
+    return n
+
+
+@compiled
+def _extend_run(
+    row: int,
+    r: int,
+    known: int,
+    rate_hz: float,
+    run: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """Take one more ventricular beat."""
+    if run[_AT] < 0:
+        run[:] = 0
+        run[_AT] = r
+        run[_TOLD] = -1
+    run[_BEATS] += 1 + run[_PENDING]
+    run[_PENDING] = 0
+    run[_LAST] = r
+    if run[_BEATS] < RUN_BEATS:
+        return n
+    rate = _rate(run[_AT], r, run[_BEATS], rate_hz)
+    evidence = run[_BEATS] + 1
+    kind = _RUN if rate >= TACHYCARDIC_BPM else _SLOW_RUN
+    if run[_TOLD] < 0:
+        run[_TOLD] = kind
+        n = emit(events, rates, n, row, kind, ONSET, run[_AT], known, known, evidence, rate)
+    elif run[_TOLD] == _SLOW_RUN and kind == _RUN:
+        n = emit(events, rates, n, row, _SLOW_RUN, END, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _RUN, ONSET, run[_AT], known, known, evidence, rate)
+        run[_TOLD] = _RUN
+    else:
+        n = emit(events, rates, n, row, run[_TOLD], UPDATE, run[_AT], known, known, evidence, rate)
+    if run[_CHANGES] >= SHAPE_CHANGES and run[_TOLD_POLYMORPHIC] == 0 and kind == _RUN:
+        run[_TOLD_POLYMORPHIC] = 1
+        n = emit(events, rates, n, row, _POLYMORPHIC, ONSET, run[_AT], known, known, evidence, rate)
+    lasted_s = (r - run[_AT]) / rate_hz
+    if lasted_s >= SUSTAINED_RUN_S and kind == _RUN and run[_TOLD_SUSTAINED] == 0:
+        run[_TOLD_SUSTAINED] = 1
+        n = emit(events, rates, n, row, _SUSTAINED, ONSET, run[_AT], known, known, evidence, rate)
+    return n
+
+
+@compiled
+def _end_possible(
+    row: int,
+    known: int,
+    rate_hz: float,
+    possible: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    if possible[_P_BEATS] >= RUN_BEATS and possible[_P_TOLD] == 0:
+        at = possible[_P_AT]
+        rate = _rate(at, possible[_P_LAST], possible[_P_BEATS], rate_hz)
+        evidence = possible[_P_BEATS] + 1
+        n = emit(events, rates, n, row, _POSSIBLE, ONSET, at, known, known, evidence, rate)
+        n = emit(events, rates, n, row, _POSSIBLE, END, at, known, known, evidence, rate)
+    possible[:] = 0
+    return n
+
+
+@compiled
+def _end_isolated(
+    row: int,
+    known: int,
+    isolated: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    if isolated[_I_AT] >= 0:
+        n = emit(events, rates, n, row, _ISOLATED, END, isolated[_I_AT], known, known, 0, np.nan)
+    isolated[:] = -1
+    return n
+
+
+@compiled
+def _break_off_row(
+    row: int,
+    known: int,
+    rate_hz: float,
+    for_good: bool,  # noqa: FBT001 - numba passes by position
+    run: NDArray[np.int64],
+    possible: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    latest: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """End what needs unbroken beats."""
+    if run[_AT] >= 0:
+        n = _end_run(row, known, rate_hz, run, events, rates, n)
+    n = _end_possible(row, known, rate_hz, possible, events, rates, n)
+    if for_good:
+        n = _end_isolated(row, known, isolated, events, rates, n)
+    latest[_PREVIOUS_R] = -1
+    latest[_PREVIOUS_LABEL] = UNSURE_LABEL
+    return n
+
+
+@compiled
+def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no closures
+    row: int,
+    r: int,
+    known: int,
+    called: int,
+    probabilities: NDArray[np.float32],
+    quality: float,
+    window: NDArray[np.float32],
+    rate_hz: float,
+    run: NDArray[np.int64],
+    possible: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    latest: NDArray[np.int64],
+    normal_rr: NDArray[np.float64],
+    shape: NDArray[np.float32],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    trusted = quality >= TRUSTED_QUALITY
+    label = called if trusted else UNSURE_LABEL
+    p_v = probabilities[_V]
+    previous_r = latest[_PREVIOUS_R]
+    rr_s = (r - previous_r) / rate_hz if previous_r >= 0 else np.nan
+
+    if isolated[_I_AT] >= 0 and (r - isolated[_I_LAST]) / rate_hz > ISOLATED_APART_S:
+        n = _end_isolated(row, known, isolated, events, rates, n)
+
+    if label == _V:
+        if run[_AT] >= 0 and _alike(window, shape) < ALIKE:
+            run[_CHANGES] += 1
+        _keep_shape(window, shape)
+        n = _extend_run(row, r, known, rate_hz, run, events, rates, n)
+        if run[_BEATS] >= RUN_BEATS:
+            possible[_P_TOLD] = 1
+        if normal_rr[0] > 0.0 and rr_s < R_ON_T * QTC_S * normal_rr[0] ** (1.0 / 3.0):
+            n = emit(events, rates, n, row, _ON_T, ONSET, r, known, known, 2, np.nan)
+            n = emit(events, rates, n, row, _ON_T, END, r, known, known, 2, np.nan)
+    elif (
+        run[_AT] >= 0
+        and run[_PENDING] == 0
+        and trusted
+        and label in (UNSURE_LABEL, _F)
+        and p_v >= BRIDGED_FROM
+    ):
+        run[_PENDING] = 1
+    elif run[_AT] >= 0:
+        if run[_BEATS] == 1 and run[_PENDING] == 0:
+            transition = UPDATE
+            if isolated[_I_AT] < 0:
+                isolated[_I_AT] = run[_AT]
+                transition = ONSET
+            isolated[_I_LAST] = run[_AT]
+            n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, known, 3, np.nan)
+        n = _end_run(row, known, rate_hz, run, events, rates, n)
+
+    if called in (_V, _F) or p_v >= POSSIBLE_FROM:
+        if possible[_P_BEATS] == 0:
+            possible[_P_AT] = r
+        possible[_P_LAST] = r
+        possible[_P_BEATS] += 1
+    else:
+        n = _end_possible(row, known, rate_hz, possible, events, rates, n)
+
+    if label == _N and latest[_PREVIOUS_LABEL] == _N and not np.isnan(rr_s):
+        normal_rr[0] += (rr_s - normal_rr[0]) * (0.125 if normal_rr[0] > 0.0 else 1.0)
+    latest[_PREVIOUS_R] = r
+    latest[_PREVIOUS_LABEL] = label
+    return n
+
+
+@compiled
+def _advance(
+    rows: NDArray[np.int64],
+    first: NDArray[np.int64],
+    sort: NDArray[np.int64],
+    known: NDArray[np.int64],
+    r_sample: NDArray[np.int64],
+    label: NDArray[np.int64],
+    beat: NDArray[np.int64],
+    quality: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
+    window: NDArray[np.float32],
+    rate_hz: float,
+    runs: NDArray[np.int64],
+    possible: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    latest: NDArray[np.int64],
+    normal_rr: NDArray[np.float64],
+    shapes: NDArray[np.float32],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    n = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        for item in range(first[place], first[place + 1]):
+            if sort[item] == VERDICT:
+                latest[row, _FIBRILLATING] = label[item]
+                n = _break_off_row(
+                    row,
+                    known[item],
+                    rate_hz,
+                    False,
+                    runs[row],
+                    possible[row],
+                    isolated[row],
+                    latest[row],
+                    events,
+                    rates,
+                    n,
+                )
+            elif sort[item] == BEAT and latest[row, _FIBRILLATING] == 0:
+                n = _beat(
+                    row,
+                    r_sample[item],
+                    known[item],
+                    label[item],
+                    probabilities[item],
+                    quality[item],
+                    window[beat[item]],
+                    rate_hz,
+                    runs[row],
+                    possible[row],
+                    isolated[row],
+                    latest[row],
+                    normal_rr[row],
+                    shapes[row],
+                    events,
+                    rates,
+                    n,
+                )
+    return n
+
+
+@compiled
+def _break_off(
+    rows: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    rate_hz: float,
+    for_good: bool,  # noqa: FBT001 - numba passes by position
+    runs: NDArray[np.int64],
+    possible: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    latest: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+) -> int:
+    n = 0
+    for place in range(len(rows)):
+        row = rows[place]
+        n = _break_off_row(
+            row,
+            max(ends[place] - 1, 0),
+            rate_hz,
+            for_good,
+            runs[row],
+            possible[row],
+            isolated[row],
+            latest[row],
+            events,
+            rates,
+            n,
+        )
+    return n
+
+
+class RunMachine(RowStage):
+    """Finds ventricular beats, alone and in a row, in the rows of a bank.
+
+    Parameters
+    ----------
+    rate_hz : float
+        Sampling rate.
+    capacity : int
+        Rows to begin with.
+    """
+
+    def __init__(self, rate_hz: float, *, capacity: int) -> None:
+        self._rate_hz = rate_hz
+        self._state = Rows(version=3, capacity=capacity)
+        self._state.add("run", np.int64, (8,), -1)
+        self._state.add("possible", np.int64, (4,))
+        self._state.add("isolated", np.int64, (2,), -1)
+        self._state.add("latest", np.int64, (3,), np.array([-1, UNSURE_LABEL, 0]))
+        self._state.add("normal_rr", np.float64, (1,))
+        self._state.add("shape", np.float32, (_SHAPE_POINTS,))
+
+    def begin(self, rows: IntArray) -> None:
+        """Let `rows` begin with another strap."""
+        self._state.reset(rows)
+
+    def restart(self, rows: IntArray, end: IntArray, *, for_good: bool) -> Found:
+        """Let `rows` go on after a gap from `end` on: what needs unbroken beats ends where the signal did."""
+        state = self._state
+        events, rates = room_for(len(rows), 0)
+        n = _break_off(
+            rows,
+            end,
+            self._rate_hz,
+            for_good,
+            state["run"],
+            state["possible"],
+            state["isolated"],
+            state["latest"],
+            events,
+            rates,
+        )
+        return Found(KINDS, events[:n], rates[:n])
+
+    def process(self, items: Items, window: FloatArray) -> Found:
+        """Take what became known.
+
+        Parameters
+        ----------
+        items : Items
+            News, in order.
+        window : ndarray of float32, shape ``[beats, 600]``
+            The window of each beat, as `items.beat` counts them.
+        """
+        state = self._state
+        events, rates = room_for(len(items.rows), len(items))
+        n = _advance(
+            items.rows,
+            items.first,
+            items.sort,
+            items.known,
+            items.r_sample,
+            items.label,
+            items.beat,
+            items.quality,
+            items.probabilities,
+            window,
+            self._rate_hz,
+            state["run"],
+            state["possible"],
+            state["isolated"],
+            state["latest"],
+            state["normal_rr"],
+            state["shape"],
+            events,
+            rates,
+        )
+        return Found(KINDS, events[:n], rates[:n])
