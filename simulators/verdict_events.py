@@ -14,7 +14,6 @@ from monitor.catalogue import CATALOGUE, Kind
 from monitor.contract import AAMI_CLASSES, Alarm
 from monitor.filters import SETTLING_S
 from monitor.quality import EVENT_AFTER_S
-from monitor.rhythm import RATE_BEATS
 from monitor.rpeaks import LEARNING_S, MAX_DELAY_S
 from monitor.watch import SILENT_AFTER_S
 from simulators.body import Touched
@@ -81,6 +80,8 @@ _OF_TROUBLE: Final[dict[TroubleKind, frozenset[str]]] = {
 _WITHOUT_A_HEART: Final = frozenset({"pause", "long_pause", "asystole", "bradycardia"})
 """What a monitor must say where the signal holds no heartbeat, though only the strap is to blame: asystole must never
 hide behind a veto."""
+_RATE_BEATS: Final = 8
+"""Intervals over which a rate is told."""
 _SILENCE: Final = frozenset({"dropout", "dropout_lost"})
 _V: Final = AAMI_CLASSES.index("V")
 
@@ -338,9 +339,9 @@ def _allow_beats_and_rates(life: Life, raised: list[_Raised]) -> None:
         elif kind in _OF_RATE:
             first = int(np.searchsorted(truth.r_samples, onset - near))
             after = int(np.searchsorted(truth.r_samples, alarm.alarm.known_sample + near))
-            beats = truth.r_samples[max(first - RATE_BEATS, 0) : after]
-            if len(beats) > RATE_BEATS:
-                rates = 60.0 * life.rate_hz * RATE_BEATS / (beats[RATE_BEATS:] - beats[:-RATE_BEATS])
+            beats = truth.r_samples[max(first - _RATE_BEATS, 0) : after]
+            if len(beats) > _RATE_BEATS:
+                rates = 60.0 * life.rate_hz * _RATE_BEATS / (beats[_RATE_BEATS:] - beats[:-_RATE_BEATS])
                 told = alarm.alarm.rate_bpm
                 alarm.right |= told is not None and bool(np.abs(rates - told).min() <= 0.1 * told)
 
