@@ -18,6 +18,7 @@ from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
 from monitor.dashboard.snapshot import Key, Snapshot
+from monitor.dashboard.tester_screens import TesterScreen
 from monitor.dashboard.trace import TraceWindow
 from monitor.errors import StrapwatchError
 from monitor.sinks import acknowledge, shown_url
@@ -61,6 +62,7 @@ class DashboardApp(App[None]):
         Binding("q", "leave", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("a", "acknowledge", show=False),
+        Binding("t", "tester", show=False),
         Binding("question_mark", "help", show=False),
     ]
 
@@ -184,6 +186,16 @@ class DashboardApp(App[None]):
         """Show the help."""
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
+
+    def action_tester(self) -> None:
+        """Show beats against truth."""
+        if not any(isinstance(screen, TesterScreen) for screen in self.screen_stack):
+            self.push_screen(TesterScreen())
+
+    def called(self, key: Key) -> str:
+        """Return what an athlete is called on screen."""
+        several = len({view.state.team for view in self.snapshot.athletes}) > 1
+        return f"{key.team}/{key.athlete}" if several else key.athlete
 
     def action_acknowledge(self) -> None:
         """Acknowledge the alarm that the present screen points at."""

@@ -14,6 +14,7 @@ from monitor.backoff import Backoff
 from monitor.cancellation import end
 from monitor.dashboard.ledger import Ledger, active_alarms
 from monitor.dashboard.snapshot import AthleteView, Closeup, Key, MonitorView, Snapshot
+from monitor.dashboard.tester_feed import TesterFeed
 from monitor.dashboard.trace import Trace
 from monitor.live_state import (
     ATHLETE_PATTERN,
@@ -80,6 +81,8 @@ class Feed:
     ----------
     traces : dict of Key to Trace
         Waveforms of the athletes that are watched.
+    tester : TesterFeed
+        What the tester's view shows, while somebody looks at it.
     damaged : int
         Entries that could not be read.
     """
@@ -87,6 +90,7 @@ class Feed:
     def __init__(self, url: str, teams: Iterable[str] | None = None) -> None:
         self.url = url
         self.traces: dict[Key, Trace] = {}
+        self.tester = TesterFeed()
         self.damaged = 0
         self._only = frozenset(teams or ())
         self._client = open_redis(url)
@@ -186,6 +190,7 @@ class Feed:
             turn += 1
             await self._read_states()
             await self._read_closeup()
+            await self.tester.read(self._client, list(self._seen), self._teams)
             self._connected = self._ever_connected = True
             self._trouble = ""
             await asyncio.sleep(POLL_S)

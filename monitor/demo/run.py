@@ -122,15 +122,11 @@ class Demo:
                 seconds = time.monotonic() - begun
                 ended_by_itself = not straps.running
                 printed = await asyncio.to_thread(straps.end)
-                if self._leave.is_set() and not printed:
-                    # Interrupted before they had begun, the straps have nothing to tell.
-                    raise asyncio.CancelledError
                 # Whoever leaves the dashboard does not wait for the last beats.
                 await asyncio.sleep(_DRAIN_S if ended_by_itself else 0.0)
                 await observer.read()
-                return summary(
-                    observer, self._options.parts, _strap_summary(printed, straps), seconds=seconds
-                )
+                told = _strap_summary(printed, straps, interrupted=self._leave.is_set())
+                return summary(observer, self._options.parts, told, seconds=seconds)
             finally:
                 await client.aclose()
 
@@ -291,7 +287,10 @@ async def _until_ended(straps: _Child, others: list[_Child]) -> None:
         raise ServerError(f"the straps ended with exit code {straps.exit_code}:\n{straps.last_words()}")
 
 
-def _strap_summary(printed: bytes, straps: _Child) -> dict[str, Any]:
+def _strap_summary(printed: bytes, straps: _Child, *, interrupted: bool) -> dict[str, Any]:
+    if interrupted and not printed:
+        # Interrupted before they were ready to say farewell: what they sent is not known.
+        return {"packets": {"sent": None}, "lateness_s": {"p50": None, "p99": None, "max": None}}
     try:
         result: dict[str, Any] = json.loads(printed)
     except json.JSONDecodeError as error:

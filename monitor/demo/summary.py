@@ -78,11 +78,12 @@ def describe(result: dict[str, Any]) -> str:
     alarm_latency = result["r_peak_to_alarm_s"]
     beats = ", ".join(f"{label} {count}" for label, count in result["beats"].items())
     alarms = ", ".join(f"{kind} {count}" for kind, count in result["alarms"].items()) or "none"
+    sent = "unknown" if packets["sent"] is None else packets["sent"]
     own = f"p50 {_ms(beat_latency['p50'])}, p99 {_ms(beat_latency['p99'])}"
     to_alarm = f"p50 {_ms(alarm_latency['p50'])}, p99 {_ms(alarm_latency['p99'])}"
     lines = [
         f"{result['athletes']} athletes, {result['seconds']:g} s",
-        f"packets   sent {packets['sent']}, received {packets['received']}, lost {packets['lost']}",
+        f"packets   sent {sent}, received {packets['received']}, lost {packets['lost']}",
         f"samples   {result['samples']:,}",
         f"beats     {beats}",
         f"alarms    {alarms}",
