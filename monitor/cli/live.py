@@ -1,13 +1,14 @@
 """``strapwatch monitor``: the monitor, against any broker and any Redis-compatible server."""
 
 import asyncio
-import signal
 import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from monitor.cli.endings import until_signalled
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
@@ -71,7 +72,7 @@ def monitor(
     people = loaded.load_roster()
     # Before the event loop takes the signals over: nothing is open yet, and a compiler cannot be cancelled.
     classifier, watch = _prepare(loaded, people)
-    if asyncio.run(_run(loaded, people, classifier, watch)):
+    if asyncio.run(until_signalled(_watch(loaded, people, classifier, watch))):
         raise typer.Exit(130)
 
 
@@ -82,27 +83,6 @@ def _given(overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for section, values in overrides.items()
     }
     return {section: values for section, values in sections.items() if values}
-
-
-async def _run(settings: "Settings", roster: "Roster", classifier: "BeatClassifier", watch: "Watch") -> bool:
-    """Run a monitor; return whether Ctrl-C ended it."""
-    task = asyncio.ensure_future(_watch(settings, roster, classifier, watch))
-    loop = asyncio.get_running_loop()
-    by_signal: list[int] = []
-
-    def end(number: int) -> None:
-        by_signal.append(number)
-        task.cancel()
-
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(ending, end, ending)
-    try:
-        await task
-    except asyncio.CancelledError:
-        # Only what a signal asked for is an orderly end.
-        if not by_signal:
-            raise
-    return signal.SIGINT in by_signal
 
 
 def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, Watch]":
