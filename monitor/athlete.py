@@ -75,6 +75,7 @@ class Athlete:
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LABELS))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LABELS, 0))
     told_at: float = 0.0
+    exported_at: float = 0.0
     changed: bool = True
 
     @property

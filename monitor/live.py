@@ -8,27 +8,32 @@ is dropped and counted.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Final, Protocol
 
+import msgspec
 import structlog
 
 from monitor.canary import canary
 from monitor.contract import Alarm
-from monitor.live_state import CANARY_EVERY_S, AthleteState, MonitorState
-from monitor.responses import Command
+from monitor.live_state import CANARY_EVERY_S, AthleteState, BeatEntry, MonitorState
+from monitor.recovery.folder import RecoveryFolder
+from monitor.recovery.resume import LOOKED_FOR_S, Resumption
+from monitor.recovery.rows import Snapshot
+from monitor.responses import AuditEntry, Command
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, Source
-from monitor.watch import Watch
+from monitor.watch import Key, Watch
 
 HEARTBEAT_EVERY_S: Final = 1.0
 WATCHED_EVERY_S: Final = 0.5
 IDLE_TICK_S: Final = 0.25
 """Without arrivals the watch is still moved on this often: silence has to be noticed."""
 FAREWELL_S: Final = 1.0
+SNAPSHOT_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
 
@@ -46,8 +51,17 @@ class BatchSink(Protocol):
         """Return whose waveforms somebody looks at."""
         ...
 
-    def acknowledgements(self) -> AsyncIterator[Alarm]:
+    def acknowledgements(self, *, since: float | None = None) -> AsyncIterator[Alarm]:
         """Yield what others have acknowledged."""
+        ...
+
+    async def last_beats(self, athletes: Iterable[Key]) -> dict[Key, BeatEntry]:
+        """Return the last beat that was written of each athlete."""
+        ...
+
+    @property
+    def alarms_safe(self) -> bool:
+        """Whether no alarm waits in memory alone."""
         ...
 
     def commands(self) -> AsyncIterator[Command]:
@@ -77,6 +91,10 @@ class LiveMonitor:
         What decides, for the heartbeat.
     tick_s : float
         How often arrivals are taken, in seconds.
+    recovery : RecoveryFolder, optional
+        Where snapshots go; its journal is the source's.
+    resumption : Resumption, optional
+        What the watch went on from.
     """
 
     def __init__(
@@ -89,6 +107,8 @@ class LiveMonitor:
         model: str,
         settings_hash: str,
         tick_s: float,
+        recovery: RecoveryFolder | None = None,
+        resumption: Resumption | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -97,15 +117,19 @@ class LiveMonitor:
         self._model = model
         self._settings_hash = settings_hash
         self._tick_s = tick_s
+        self._recovery = recovery
+        self._resumption = resumption
+        self._resumed = resumption.sentence() if resumption is not None else ""
         self._started_at = time.time()
         self._canary_at = self._started_at
         self._begun = time.monotonic()
         self._acknowledged: list[Alarm] = []
         self._commands: list[Command] = []
-        self._watched: set[tuple[str, str]] = set()
+        self._watched: set[Key] = set()
         self._outgoing = _Outgoing()
         self._computing: asyncio.Future[SinkBatch] | None = None
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
+        self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
 
     async def run(self, on_heartbeat: Callable[[MonitorState], None] | None = None) -> None:
         """Run until cancelled; what is under way is then finished and sent, for at most `FAREWELL_S`.
@@ -115,6 +139,8 @@ class LiveMonitor:
         on_heartbeat : callable, optional
             Called with every heartbeat.
         """
+        if self._resumption is not None:
+            await self._tell_again(self._resumption)
         tasks = [
             asyncio.create_task(self._write(), name="writer"),
             asyncio.create_task(self._hear_acknowledgements(), name="acknowledgements"),
@@ -140,6 +166,7 @@ class LiveMonitor:
                 await self._farewell(look_once_more=sound)
             finally:
                 self._compute.shutdown(wait=False, cancel_futures=True)
+                self._disk.shutdown()
 
     def now(self) -> float:
         """Return the Unix time in seconds, on a clock that only moves forward."""
@@ -155,6 +182,8 @@ class LiveMonitor:
 
     async def _once(self, *, even_if_idle: bool = True) -> bool:
         arrivals = self._source.take()
+        # Everything up to here has been taken, now or before: nothing can come in between.
+        position = self._recovery.journal.position if self._recovery is not None else -1
         acknowledged, self._acknowledged = self._acknowledged, []
         commands, self._commands = self._commands, []
         if not (arrivals or acknowledged or commands or even_if_idle):
@@ -166,6 +195,7 @@ class LiveMonitor:
             commands,
             watched=frozenset(self._watched),
             now=self.now(),
+            position=position,
         )
         self._computing = asyncio.get_running_loop().run_in_executor(self._compute, run)
         # Whoever waits for it may be told to end meanwhile; what it brings is sent all the same.
@@ -187,7 +217,9 @@ class LiveMonitor:
                     await self._once()
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S / 2):
-                await self._sink.write(self._outgoing.take())
+                if look_once_more:
+                    self._outgoing.add(SinkBatch(monitor=msgspec.structs.replace(self.state(), ended=True)))
+                await self._send(self._outgoing.take())
 
     def _run_watch(
         self,
@@ -195,8 +227,9 @@ class LiveMonitor:
         acknowledged: list[Alarm],
         commands: list[Command],
         *,
-        watched: frozenset[tuple[str, str]],
+        watched: frozenset[Key],
         now: float,
+        position: int,
     ) -> SinkBatch:
         for arrival in arrivals:
             self._watch.receive(arrival.topic, arrival.payload, now)
@@ -210,21 +243,64 @@ class LiveMonitor:
             # Sent by the thread that raises alarms: when it is stuck, so is the canary.
             self._canary_at = now
             batch.alarms.append(canary(self._monitor_id, now, since=self._started_at))
+        if self._resumption is not None and now - self._resumption.at >= LOOKED_FOR_S:
+            batch.audit += self._missed(self._resumption, now)
+            self._resumption = None
+        if self._recovery is not None:
+            batch.snapshots = [
+                Snapshot(*key, position, now, state)
+                for key, state in self._watch.export_due(now, SNAPSHOT_EVERY_S).items()
+            ]
         return batch
+
+    async def _tell_again(self, resumption: Resumption) -> None:
+        """Hand on what packets from before a restart brought; what stands in the server already adds nothing."""
+        batch = resumption.batch
+        written = await self._sink.last_beats({(team, athlete) for team, athlete, _ in batch.beats})
+        batch.beats = [
+            (team, athlete, beat)
+            for team, athlete, beat in batch.beats
+            if (last := written.get((team, athlete))) is None
+            or (beat.boot, beat.known_sample, beat.r_sample) > (last.boot, last.known_sample, last.r_sample)
+        ]
+        _log.info("resumed", found=self._resumed or "nothing to resume")
+        if self._resumed:
+            by = f"monitor {self._monitor_id}"
+            for team in sorted({team for team, _ in resumption.athletes}):
+                batch.audit.append(
+                    AuditEntry(at=resumption.at, team=team, by=by, action="restart", detail=self._resumed)
+                )
+        self._outgoing.add(batch)
+
+    def _missed(self, resumption: Resumption, now: float) -> list[AuditEntry]:
+        entries = resumption.missed(self._watch, now, by=f"monitor {self._monitor_id}")
+        if resumption.athletes:
+            self._resumed += f"; of {len(entries)} athletes signal was missed"
+        for entry in entries:
+            _log.warning("missed", team=entry.team, athlete=entry.athlete, what=entry.detail)
+        return entries
 
     async def _write(self) -> None:
         while True:
             await self._outgoing.something.wait()
             batch = self._outgoing.take()
             try:
-                await self._sink.write(batch)
+                await self._send(batch)
             except BaseException:
                 # Perhaps not safe yet; an alarm that is told twice stands once in the Stream.
                 self._outgoing.return_alarms(batch.alarms)
                 raise
 
+    async def _send(self, batch: SinkBatch) -> None:
+        await self._sink.write(batch)
+        # Once its alarms are safe, what it was that raised them may be forgotten.
+        if batch.snapshots and self._recovery is not None and self._sink.alarms_safe:
+            save = self._recovery.rows.save
+            await asyncio.get_running_loop().run_in_executor(self._disk, save, batch.snapshots)
+
     async def _hear_acknowledgements(self) -> None:
-        async for alarm in self._sink.acknowledgements():
+        since = self._resumption.acknowledged_since if self._resumption is not None else None
+        async for alarm in self._sink.acknowledgements(since=since):
             self._acknowledged.append(alarm)
 
     async def _hear_commands(self) -> None:
@@ -267,6 +343,7 @@ class LiveMonitor:
             model=self._model,
             settings_hash=self._settings_hash,
             refused=refused,
+            resumed=self._resumed,
         )
 
 
@@ -277,7 +354,8 @@ class _Outgoing:
         self.something = asyncio.Event()
         self.dropped = 0
         self._batch = SinkBatch()
-        self._states: dict[tuple[str, str], AthleteState] = {}
+        self._states: dict[Key, AthleteState] = {}
+        self._snapshots: dict[Key, Snapshot] = {}
 
     def add(self, batch: SinkBatch) -> None:
         if not batch:
@@ -287,6 +365,8 @@ class _Outgoing:
         waiting.waves += batch.waves
         waiting.alarms += batch.alarms
         waiting.audit += batch.audit
+        for snapshot in batch.snapshots:
+            self._snapshots[snapshot.team, snapshot.athlete] = snapshot
         waiting.monitor = batch.monitor or waiting.monitor
         for state in batch.states:
             self._states[state.team, state.athlete] = state
@@ -303,5 +383,7 @@ class _Outgoing:
         batch, self._batch = self._batch, SinkBatch()
         batch.states = list(self._states.values())
         self._states.clear()
+        batch.snapshots = list(self._snapshots.values())
+        self._snapshots.clear()
         self.something.clear()
         return batch

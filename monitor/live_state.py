@@ -32,6 +32,8 @@ MONITOR_PATTERN: Final = "strapwatch:monitor:*"
 ATHLETE_PATTERN: Final = "strapwatch:athlete:*"
 ATHLETE_TTL_S: Final = 60
 MONITOR_TTL_S: Final = 5
+ENDED_TTL_S: Final = 24 * 3600
+"""How long it can be read that a monitor was ended in order."""
 BEATS_KEPT: Final = 20_000
 HELD_TTL_S: Final = 10
 """A monitor that sees an alarm's condition says so more often than this; until then it is believed to go on."""

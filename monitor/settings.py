@@ -48,6 +48,7 @@ ENVIRONMENT_PREFIX: Final = "STRAPWATCH_"
 NOT_SETTINGS: Final = ("STRAPWATCH_DATA", "STRAPWATCH_CACHE")
 """Variables of ours that say where files are; they are no settings of the monitor."""
 _SHORT: Final = ("broker", "redis")
+_NO_FILE: Final = ":memory:"
 
 
 def _own_id() -> str:
@@ -138,6 +139,19 @@ class MonitorSettings(_Section):
     roster: Annotated[
         Path | None,
         Field(description="TOML or CSV file with names and limits of athletes, see docs/roster.md"),
+    ] = None
+
+    resume: Annotated[
+        bool,
+        Field(
+            description="Go on after a restart where each athlete was; needs a little disk, see `recovery`"
+        ),
+    ] = True
+    recovery: Annotated[
+        Path | None,
+        Field(
+            description="Folder with packets and snapshots to go on from; default: `recovery-<id>` beside the outbox"
+        ),
     ] = None
 
     @field_validator("id")
@@ -338,6 +352,15 @@ class Settings(BaseSettings):
                 said = reason.get("ctx", {}).get("error", reason["msg"])
                 raise SettingsError(f"{roster.where(team, athlete)}: {said}") from None
         return roster
+
+    @property
+    def recovery_path(self) -> Path | None:
+        """The folder from which a restart goes on; None where nothing is to be kept."""
+        if not self.monitor.resume or str(self.monitor.outbox) == _NO_FILE:
+            return None
+        if self.monitor.recovery is not None:
+            return self.monitor.recovery.expanduser()
+        return self.outbox_path.parent / f"recovery-{self.monitor.id}"
 
     def limits_of(self, team: str, athlete: str, *, roster: "Roster | None" = None) -> "AthleteLimits":
         """Return the limits of one athlete: those set here, else the roster's, else everybody's."""

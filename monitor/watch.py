@@ -46,6 +46,8 @@ FORGET_AFTER_S: Final = 600.0
 IDLE_BANK_S: Final = 60.0
 """Once there are `MAX_RATES` banks, one that has had no strap for this long makes room for another rate."""
 STATE_EVERY_S: Final = 0.5
+EXPORT_ROUNDS: Final = 100
+"""Rounds over which a large team is exported, so that no tick pays for all."""
 
 Key = tuple[str, str]
 
@@ -222,6 +224,38 @@ class Watch:
         self.counters.beats += len(output.beats)
         self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
         return output
+
+    def lost_samples(self, team: str, name: str) -> tuple[int, float] | None:
+        """Return how many samples of an athlete's strap never came, and their rate; None where there are none yet."""
+        athlete = self._athletes.get((team, name))
+        if athlete is None or athlete.line is None:
+            return None
+        return athlete.assembly.counters.lost_samples, athlete.rate_hz
+
+    def expect_all(self, now: float) -> None:
+        """Count silence from now on for everybody who was not silent before: it was we who did not listen."""
+        for athlete in self._athletes.values():
+            if athlete.silent_since is None:
+                athlete.expected_since = now
+
+    def export_due(self, now: float, every_s: float) -> dict[Key, dict[str, RowState]]:
+        """Return the state of those whom this has not returned for `every_s` seconds, spread over that time.
+
+        Parameters
+        ----------
+        now : float
+            Unix time in seconds.
+        every_s : float
+            How often each athlete is to be exported.
+        """
+        due = [key for key, athlete in self._athletes.items() if athlete.line is not None]
+        due = [key for key in due if now - self._athletes[key].exported_at >= every_s]
+        # A team that came at once is spread over the rounds to follow.
+        due.sort(key=lambda key: self._athletes[key].exported_at)
+        chosen = due[: 1 + len(self._athletes) // EXPORT_ROUNDS]
+        for key in chosen:
+            self._athletes[key].exported_at = now
+        return {key: self.export_athlete(*key) for key in chosen}
 
     def export_athlete(self, team: str, name: str) -> dict[str, RowState]:
         """Return all state of one athlete, stage by stage, as plain arrays.

@@ -1,7 +1,9 @@
 """``strapwatch monitor``: the monitor, against any broker and any Redis-compatible server."""
 
 import asyncio
+import contextlib
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,12 +117,19 @@ async def _watch(
     settings: "Settings", roster: "Roster", classifier: "BeatClassifier", watch: "Watch"
 ) -> None:
     from monitor.live import LiveMonitor
+    from monitor.recovery.folder import RecoveryFolder
+    from monitor.recovery.resume import resume
     from monitor.settings import settings_hash
     from monitor.sinks import Outbox, RedisSink
     from monitor.sources import MqttSource
 
-    outbox = Outbox(settings.outbox_path)
-    try:
+    with contextlib.ExitStack() as stack:
+        recovery = stack.enter_context(RecoveryFolder(path)) if (path := settings.recovery_path) else None
+        outbox = Outbox(settings.outbox_path)
+        stack.callback(outbox.close)
+        resumption = None
+        if recovery is not None:
+            resumption = await asyncio.to_thread(resume, watch, recovery.rows, recovery.journal, time.time())
         async with (
             RedisSink(settings.redis.url, outbox=outbox) as sink,
             MqttSource(
@@ -128,6 +137,7 @@ async def _watch(
                 client_id=settings.broker.client_id,
                 persistent_session=settings.broker.persistent_session,
                 capacity=settings.monitor.queue_packets,
+                journal=recovery.journal if recovery is not None else None,
             ) as source,
         ):
             await LiveMonitor(
@@ -138,6 +148,6 @@ async def _watch(
                 model=classifier.name,
                 settings_hash=settings_hash(settings, roster),
                 tick_s=settings.monitor.tick_s,
+                recovery=recovery,
+                resumption=resumption,
             ).run()
-    finally:
-        outbox.close()

@@ -53,11 +53,12 @@ async def _follow(
     key_of: Callable[[str], str],
     decode: Callable[[dict[bytes, bytes]], _Entry | None],
     since: float | None,
+    positions: dict[bytes, bytes] | None = None,
 ) -> AsyncIterator[_Entry]:
     backoff = Backoff()
     begin = None if since is None else f"{int(since * 1000)}-0"
     # The client's own type for it, which its invariance makes Any here.
-    last: dict[Any, Any] = {}
+    last: dict[Any, Any] = dict(positions or {})
     asked_at = 0.0
     loop = asyncio.get_running_loop()
     while True:
@@ -94,10 +95,43 @@ async def _follow(
 async def acknowledgements(
     client: "redis.asyncio.Redis", *, since: float | None = None
 ) -> AsyncIterator[Alarm]:
-    """Yield the acknowledgements among `follow_alarms`, the monitor's news from outside."""
-    async for alarm in follow_alarms(client, since=since):
+    """Yield the acknowledgements among `follow_alarms`, the monitor's news from outside.
+
+    Of those before this moment only the ones that still stand: an alarm that has escalated since is not acknowledged.
+    """
+    positions: dict[bytes, bytes] = {}
+    if since is not None:
+        standing, positions = await _standing(client, since)
+        for alarm in standing:
+            yield alarm
+    async for alarm in _follow(client, alarms_key, decode_alarm, since, positions):
         if alarm.transition == "acknowledged":
             yield alarm
+
+
+async def _standing(client: "redis.asyncio.Redis", since: float) -> tuple[list[Alarm], dict[bytes, bytes]]:
+    """Return the acknowledgements since a time that still stand, and how far each Stream has been read."""
+    backoff = Backoff()
+    while True:
+        standing: dict[str, Alarm] = {}
+        positions: dict[bytes, bytes] = {}
+        try:
+            teams: Any = await client.smembers(TEAMS_KEY)
+            for team in teams:
+                key = alarms_key(team.decode())
+                entries: Any = await client.xrange(key, min=f"{int(since * 1000)}-0")
+                for entry, fields in entries:
+                    positions[key.encode()] = entry
+                    alarm = decode_alarm(fields)
+                    if alarm is not None and alarm.transition == "acknowledged":
+                        standing[alarm.identity] = alarm
+                    elif alarm is not None and alarm.transition == "escalated":
+                        standing.pop(alarm.identity, None)
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("cannot read what was acknowledged, trying again", reason=str(error))
+            await asyncio.sleep(backoff.next_wait_s())
+            continue
+        return list(standing.values()), positions
 
 
 def _decode_command(fields: dict[bytes, bytes]) -> Command | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from monitor.contract import Alarm
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
+from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry
 
 
@@ -25,6 +26,8 @@ class SinkBatch:
         The heartbeat, when it is due.
     audit : list of AuditEntry
         What is to stand in the audit trail.
+    snapshots : list of Snapshot
+        States of athletes, for the disk; none may be written before the alarms above are safe.
     """
 
     beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
@@ -33,7 +36,16 @@ class SinkBatch:
     alarms: list[Alarm] = field(default_factory=list)
     monitor: MonitorState | None = None
     audit: list[AuditEntry] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
-        return bool(self.beats or self.states or self.waves or self.alarms or self.monitor or self.audit)
+        return bool(
+            self.beats
+            or self.states
+            or self.waves
+            or self.alarms
+            or self.monitor
+            or self.audit
+            or self.snapshots
+        )

@@ -99,6 +99,11 @@ class Outbox:
         return len(self._waiting)
 
     @property
+    def all_safe(self) -> bool:
+        """Whether everything that waits is on disk, where our own death cannot take it."""
+        return not self._in_memory
+
+    @property
     def on_disk(self) -> bool:
         """Whether the last access to the file went well."""
         return self._connection is not None

@@ -7,7 +7,7 @@ in the outbox and go out in order when it is back.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, Self
@@ -25,10 +25,12 @@ from monitor.live_state import (
     BEATS_KEPT,
     BEATS_KEPT_S,
     CANARY_TEAM,
+    ENDED_TTL_S,
     HELD_TTL_S,
     MONITOR_TTL_S,
     PREFIX,
     TEAMS_KEY,
+    BeatEntry,
     athlete_key,
     beats_key,
     held_key,
@@ -51,6 +53,7 @@ _WAVES: Final = f"{PREFIX}wave:"
 
 _log = structlog.stdlib.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
+_beats = msgspec.msgpack.Decoder(BeatEntry)
 
 
 class RedisSink:
@@ -111,6 +114,27 @@ class RedisSink:
     def outbox_waiting(self) -> int:
         """Alarms that wait for the server."""
         return len(self._outbox)
+
+    @property
+    def alarms_safe(self) -> bool:
+        """Whether all alarms that wait are on disk."""
+        return self._outbox.all_safe
+
+    async def last_beats(self, athletes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], BeatEntry]:
+        """Return the last beat that stands in each athlete's Stream; nothing while the server is away."""
+        found: dict[tuple[str, str], BeatEntry] = {}
+        if not self._connected:
+            return found
+        try:
+            for team, athlete in athletes:
+                entries: Any = await self._client.xrevrange(beats_key(team, athlete), count=1)
+                for _, fields in entries:
+                    found[team, athlete] = _beats.decode(fields[b"beat"])
+        except (RedisError, OSError) as error:
+            self._report_failure(error)
+        except (KeyError, msgspec.DecodeError) as error:
+            _log.error("a beat in the server cannot be read", reason=str(error))
+        return found
 
     async def write(self, batch: SinkBatch) -> None:
         """Write a batch: alarms to the outbox, and on from there; all else in one round trip, or not at all.
@@ -241,7 +265,8 @@ class RedisSink:
             pipeline.publish(wave_key(team, athlete), _encode(wave))
             names.append("waves")
         if batch.monitor is not None:
-            pipeline.set(monitor_key(batch.monitor.monitor_id), _encode(batch.monitor), ex=MONITOR_TTL_S)
+            kept_s = ENDED_TTL_S if batch.monitor.ended else MONITOR_TTL_S
+            pipeline.set(monitor_key(batch.monitor.monitor_id), _encode(batch.monitor), ex=kept_s)
             names.append("heartbeats")
         names += ["audit"] * add_audit(pipeline, batch.audit)
         return names, pipeline

@@ -1,7 +1,8 @@
 """Packets from an MQTT broker, through aiomqtt.
 
-aiomqtt acknowledges a message (QoS 1) as soon as it is read, so what is between here and the monitor's state at a crash
-is lost; with a persistent session the broker keeps what arrives while we are away.
+aiomqtt acknowledges a message (QoS 1) once it has handed it to us. With a journal it is on disk by then, and a monitor
+that is killed finds it there; with a persistent session the broker keeps what arrives while we are away. Without a
+journal, what is between here and the monitor's state at a crash is lost.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import structlog
 from monitor.backoff import Backoff
 from monitor.cancellation import end_if_cancelled
 from monitor.errors import PacketError, SettingsError
+from monitor.recovery.packets import PacketJournal
 from monitor.sources.address import MqttAddress, parse_mqtt_url
 from monitor.sources.inbox import Inbox
 from monitor.sources.source import Arrival
@@ -59,6 +61,8 @@ class MqttSource:
         Messages that may wait for `take`; more are dropped and counted.
     topic_filters : sequence of str
         What is heard; the monitor's own by default.
+    journal : PacketJournal or None
+        Where each message is written down before the broker is told that it has come.
     on_connection : callable or None
         Called with True when connected and subscribed, with False when the connection has ended.
 
@@ -76,6 +80,7 @@ class MqttSource:
         persistent_session: bool = False,
         capacity: int = 20_000,
         topic_filters: Sequence[str] = TOPIC_FILTERS,
+        journal: PacketJournal | None = None,
         on_connection: Callable[[bool], None] | None = None,
     ) -> None:
         if persistent_session and not client_id:
@@ -86,6 +91,7 @@ class MqttSource:
         self._client_id = client_id or f"strapwatch-{uuid.uuid4().hex[:16]}"
         self._persistent_session = persistent_session
         self._inbox = Inbox(capacity=capacity)
+        self._journal = journal
         self._topic_filters = tuple(topic_filters)
         self._on_connection = on_connection
         self._topics: dict[str, Topic] = {}
@@ -255,6 +261,9 @@ class MqttSource:
             if len(self._topics) >= _MAX_TOPICS_KNOWN:
                 self._topics.clear()
             self._topics[message.topic.value] = topic
+        if self._journal is not None:
+            # The client acknowledges when this returns: from here on no crash of ours loses the message.
+            self._journal.append(topic, payload, arrived_at)
         self._inbox.put(Arrival(topic, payload, arrived_at, _acknowledged_on_reading))
 
     def _refuse(self, reason: str) -> None:

@@ -273,7 +273,13 @@ class Kept:
         """Return nobody."""
         return set()
 
-    async def acknowledgements(self) -> AsyncIterator[Alarm]:
+    alarms_safe = True
+
+    async def last_beats(self, athletes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], BeatEntry]:  # noqa: ARG002
+        """Return nothing."""
+        return {}
+
+    async def acknowledgements(self, *, since: float | None = None) -> AsyncIterator[Alarm]:  # noqa: ARG002
         """Never yield."""
         await asyncio.Event().wait()
         yield ALARM
