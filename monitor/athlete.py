@@ -11,9 +11,10 @@ from monitor.alarm_inputs import Whose
 from monitor.assembly import Piece, StrapAssembly
 from monitor.contract import LABELS, RowState
 from monitor.line import Line
+from monitor.live_state import ExerciseState
 from monitor.rows import number_in
 
-VERSION: Final = 3
+VERSION: Final = 4
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
 _PLAIN: Final = (
@@ -27,6 +28,7 @@ _PLAIN: Final = (
     "told_off_at",
     "silent_since",
     "refused",
+    "exercise_at",
 )
 
 
@@ -51,6 +53,8 @@ class Athlete:
     last_packet_at, expected_since : float
         When a packet last arrived, and when a strap that had been switched off last said that it is on
         again, Unix seconds.
+    exercise, exercise_at : ExerciseState or None, float
+        What exercise does, and when that was last looked at, Unix seconds.
     told_off_at : float
         When the strap or its last will last said that it is off, Unix seconds.
     """
@@ -74,6 +78,8 @@ class Athlete:
     refused: int = 0
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LABELS))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LABELS, 0))
+    exercise: ExerciseState | None = None
+    exercise_at: float = 0.0
     told_at: float = 0.0
     exported_at: float = 0.0
     changed: bool = True
@@ -159,6 +165,7 @@ class Athlete:
         ]
         described["schedule"] = list(self.schedule)
         described["recent"] = list(self.recent)
+        described["exercise"] = self.exercise
         described["counts"] = self.counts
         return {
             "version": np.array(VERSION),
@@ -186,6 +193,7 @@ class Athlete:
             self.schedule.extend((int(end), float(at), int(due)) for end, at, due in described["schedule"])
             self.recent.extend(described["recent"])
             self.counts.update(described["counts"])
+            self.exercise = msgspec.convert(described["exercise"], ExerciseState | None)
             for name in _PLAIN:
                 setattr(self, name, described[name])
         except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:

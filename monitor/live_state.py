@@ -152,6 +152,39 @@ class ActiveAlarm(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int = 0
 
 
+class ExerciseState(msgspec.Struct, frozen=True, kw_only=True):
+    """What exercise does to an athlete's heart so far, as the rhythm stage counts it.
+
+    Attributes
+    ----------
+    phase : str
+        One of `monitor.contract.EFFORT_PHASES`, now.
+    zone : int
+        Heart-rate zone now, 0 to 5; see `monitor.rhythm.rate.ZONES_FROM`.
+    burden : list of [phase, zone, beats, ventricular, seconds]
+        Trusted beats, ventricular ones among them, and for how long beats were seen, by phase and zone.
+    rr_intervals : int
+        RR intervals in the last two minutes.
+    corrected_share : float or None
+        Share of them that had to be corrected, 0 to 1; None without any.
+    mean_bpm, rmssd_ms, sdnn_ms, dfa_alpha1 : float or None
+        See `monitor.rhythm.rr_statistics.RRStatistics`: hidden where more than 3 % were corrected.
+    fibrillation_share : float or None
+        Share of the session's time in atrial fibrillation, 0 to 1; None before any beat.
+    """
+
+    phase: str
+    zone: int
+    burden: list[tuple[str, int, int, int, float]]
+    rr_intervals: int
+    corrected_share: float | None
+    mean_bpm: float | None
+    rmssd_ms: float | None
+    sdnn_ms: float | None
+    dfa_alpha1: float | None
+    fibrillation_share: float | None
+
+
 class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
     """How an athlete is, right now.
 
@@ -197,6 +230,8 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
         of `paused_covers`, and every new one of high priority, ends the pause.
     paused_by, paused_covers : str
         Who paused, and the most urgent priority that the pause covers; empty without a pause.
+    exercise : ExerciseState or None
+        What exercise does, told anew every few seconds; None before.
     """
 
     team: str
@@ -227,6 +262,7 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
     paused_until: float = 0.0
     paused_by: str = ""
     paused_covers: str = ""
+    exercise: ExerciseState | None = None
 
 
 class WaveMessage(msgspec.Struct, frozen=True, kw_only=True):

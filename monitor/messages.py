@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from monitor.athlete import Athlete
 from monitor.contract import LABELS, Alarm, Beats, FloatArray, Peaks, Strip
-from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, WaveMessage
+from monitor.line import Line
+from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, ExerciseState, WaveMessage
 
 STRIP_BEFORE_S: Final = 8.0
 STRIP_AFTER_S: Final = 5.0
+EXERCISE_EVERY_S: Final = 5.0
+"""How often an athlete's statistics of exercise are looked at anew, in seconds."""
 
 
 def beat_entry(athlete: Athlete, beats: Beats, index: int) -> BeatEntry:
@@ -91,7 +94,36 @@ def athlete_state(
         paused_until=pause[0],
         paused_by=pause[1],
         paused_covers=pause[2],
+        exercise=_exercise(athlete, line, now),
     )
+
+
+def _exercise(athlete: Athlete, line: Line, now: float) -> ExerciseState:
+    """Return what exercise does, looked at now and then: the statistics change slowly and cost more than the rest."""
+    if athlete.exercise is None or now - athlete.exercise_at >= EXERCISE_EVERY_S:
+        rhythm, row = line.rhythm, athlete.row
+        statistics = rhythm.rr_statistics(row)
+        athlete.exercise_at = now
+        athlete.exercise = ExerciseState(
+            phase=rhythm.phase(row),
+            zone=rhythm.zone(row),
+            burden=[
+                (cell.phase, cell.zone, cell.beats, cell.ventricular, cell.seconds)
+                for cell in rhythm.ventricular_burden(row)
+            ],
+            rr_intervals=statistics.intervals,
+            corrected_share=_known(statistics.corrected_share),
+            mean_bpm=_known(statistics.rate_bpm),
+            rmssd_ms=statistics.rmssd_ms,
+            sdnn_ms=statistics.sdnn_ms,
+            dfa_alpha1=statistics.dfa_alpha1,
+            fibrillation_share=_known(rhythm.atrial_fibrillation_burden(row)),
+        )
+    return athlete.exercise
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else number
 
 
 def wave_message(
