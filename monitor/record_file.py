@@ -75,6 +75,7 @@ class RecordFile:
         self.end_sample = first_sample
         self._samples: list[bytes] = []
         self._lines: list[str] = []
+        self._gap: tuple[int, str] | None = None  # where the last gap ends, and why it is one
         stem.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # The journal first: what has one is looked after if we do not come to an end.
         _append(_journal(stem), b"")
@@ -89,8 +90,10 @@ class RecordFile:
         self.end_sample += len(counts)
 
     def add_gap(self, length: int, note: str) -> None:
-        """Add `length` samples that are not valid, and say why."""
-        self.note(self.end_sample, NOTE_SYMBOL, note)
+        """Add `length` samples that are not valid, and say why; once for a stretch of one kind."""
+        if self._gap != (self.end_sample, note):
+            self.note(self.end_sample, NOTE_SYMBOL, note)
+        self._gap = (self.end_sample + length, note)
         self._samples.append(np.full(length, INVALID_COUNT, "<i2").tobytes())
         self.end_sample += length
 

@@ -13,16 +13,12 @@ import pytest
 import wfdb
 from numpy.typing import NDArray
 
-from models.runtime import load_classifier
 from monitor.assembly import ReorderLimits
 from monitor.contract import LABELS
 from monitor.errors import RecordError
-from monitor.evaluation import run_line
 from monitor.record_file import INVALID_COUNT, RecordFile, RecordHead, finish, is_unfinished
 from monitor.recorder import LINGER_S, RETRY_S, Recorder, RecordingLimits
-from monitor.watch import Watch
 from monitor.wire import SamplePacket, Topic, encode
-from simulators.excerpt import read_excerpt
 from simulators.records import read_record
 
 _ANNA: Final = Topic("red", "anna", "samples")
@@ -71,6 +67,11 @@ def _counts(stem: Path) -> NDArray[np.int16]:
 
 def test_a_recording_replayed_gives_the_same_beats(tmp_path: Path) -> None:
     """Lost packets, lead-off and rotation included, a recording brings the beats that were live, with their classes."""
+    from models.runtime import load_classifier
+    from monitor.evaluation import run_line
+    from monitor.watch import Watch
+    from simulators.excerpt import read_excerpt
+
     excerpt = read_excerpt()
     counts = excerpt.counts[: 150 * 360]
     packets = _packets(counts, microvolts=excerpt.microvolts_per_count)

@@ -1,0 +1,116 @@
+"""`strapwatch record` as a process, between a real broker and a real server."""
+
+import asyncio
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import aiomqtt
+import msgspec
+import numpy as np
+import pytest
+import redis.asyncio
+import wfdb
+
+from monitor.embedded import EmbeddedBroker, EmbeddedServer
+from monitor.live_state import BeatEntry, beats_key
+from monitor.wire import SamplePacket, encode
+from tests.monitor.processes import Running, environment, run
+
+_COUNTS = np.random.default_rng(2).integers(-500, 500, 20 * 90).astype("<i2")
+
+
+def _packet(sequence: int) -> bytes:
+    first = 90 * sequence
+    return encode(
+        SamplePacket(
+            version=1, strap="s1", boot=7, sequence=sequence, first_sample=first, rate_hz=360.0,
+            microvolts_per_count=5.0, lead="I", lead_off=False, sent_at=0.0,
+            samples=_COUNTS[first : first + 90].tobytes(),
+        )
+    )  # fmt: skip
+
+
+def _beat(sample: int, label: str) -> BeatEntry:
+    return BeatEntry(
+        boot=7, r_sample=sample, known_sample=sample + 300, label=label, probabilities=(), quality=1.0,
+        rr_s=None, due_at=0.0,
+    )  # fmt: skip
+
+
+def _wait_for(folder: Path, pattern: str, *, size: int) -> None:
+    deadline = time.monotonic() + 30
+    while not any(file.stat().st_size >= size for file in folder.rglob(pattern)):
+        assert time.monotonic() < deadline, f"{pattern} never came"
+        time.sleep(0.05)
+
+
+async def test_samples_and_beats_become_a_record(
+    embedded_broker: EmbeddedBroker, embedded_server: EmbeddedServer, tmp_path: Path
+) -> None:
+    """What was published, and the beats of the server's Stream, are a record once SIGTERM has ended the command."""
+    folder = tmp_path / "recordings"
+    running = Running(
+        *("record", str(folder), "--broker", embedded_broker.url, "--redis", embedded_server.url),
+        *("--athlete", "red/anna", "--keep-free-gb", "0"),
+        env=environment(tmp_path),
+    )
+    client = redis.asyncio.Redis.from_url(embedded_server.url)
+    try:
+        assert running.said("connected to the broker", within_s=30)
+        async with aiomqtt.Client("127.0.0.1", embedded_broker.port) as straps:
+            for sequence in range(20):
+                await straps.publish("ecg/red/anna/samples", _packet(sequence), qos=1)
+                await straps.publish("ecg/red/bea/samples", _packet(sequence), qos=1)
+        await asyncio.to_thread(_wait_for, folder, "*.dat", size=2 * len(_COUNTS))
+        for beat in (_beat(400, "N"), _beat(700, "V"), _beat(1000, "unsure")):
+            await client.xadd(beats_key("red", "anna"), {"beat": msgspec.msgpack.encode(beat)})
+        code, _ = await asyncio.to_thread(running.end, signal.SIGTERM, within_s=30)
+    finally:
+        running.kill()
+        await client.aclose()
+    assert code == 0
+    assert "1,800 samples and 3 beats" in running.stderr
+    (whole,) = (header.with_suffix("") for header in folder.rglob("anna*Z.hea"))
+    assert not list(folder.rglob("bea*"))
+    np.testing.assert_array_equal(wfdb.rdrecord(str(whole), physical=False).d_signal[:, 0], _COUNTS)
+    beats = wfdb.rdann(str(whole), "strapwatch")
+    assert (beats.sample.tolist(), beats.symbol) == ([400, 700, 1000], ["N", "V", "?"])
+
+
+async def test_killed_it_has_recorded_all_the_same(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """After SIGKILL what was flushed is a record; the next start finishes it, and needs no server for samples."""
+    folder = tmp_path / "recordings"
+    command = ("record", str(folder), "--broker", embedded_broker.url, "--no-beats", "--keep-free-gb", "0")
+    running = Running(*command, env=environment(tmp_path))
+    try:
+        assert running.said("connected to the broker", within_s=30)
+        async with aiomqtt.Client("127.0.0.1", embedded_broker.port) as straps:
+            for sequence in range(20):
+                await straps.publish("ecg/red/anna/samples", _packet(sequence), qos=1)
+        await asyncio.to_thread(_wait_for, folder, "*.dat", size=2 * len(_COUNTS))
+        await asyncio.to_thread(running.end, signal.SIGKILL, within_s=10)
+    finally:
+        running.kill()
+    ran = await asyncio.to_thread(partial(run, *command, "--seconds", "0.3", env=environment(tmp_path)))
+    assert ran.returncode == 0, ran.stderr
+    assert "finished a record that had been left" in ran.stderr
+    (whole,) = (header.with_suffix("") for header in folder.rglob("anna*Z.hea"))
+    np.testing.assert_array_equal(wfdb.rdrecord(str(whole), physical=False).d_signal[:, 0], _COUNTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("/proc/recordings",), 1, "/proc/recordings cannot be written to"),
+        (("{tmp}", "--athlete", "red/an na"), 2, "--athlete 'red/an na': use a team, or team/name"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """No traceback, and the exit code of its kind."""
+    ran = run("record", *(a.format(tmp=tmp_path) for a in arguments), env=environment(tmp_path))
+    assert (ran.returncode, ran.stderr.count("\n")) == (code, 1)
+    assert ran.stderr.startswith(f"strapwatch: {said}")
