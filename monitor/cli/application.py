@@ -12,6 +12,7 @@ from monitor.cli.dashboard import register as _register_dashboard
 from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.live import register as _register_monitor
+from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
 from monitor.cli.reproduce import register as _register_reproduce
 from monitor.cli.score import register as _register_score
@@ -55,6 +56,7 @@ def _root(
 
 for _register in (
     _register_demo,
+    _register_record,
     _register_records,
     _register_simulate,
     _register_scenario,
