@@ -22,7 +22,8 @@ from simulators.rhythm_track import RETURN_CYCLES, RhythmTrack
 
 _LONGEST_S: Final = 24 * 3600.0
 # Intervals in fibrillation: the AV node's refractory period, and a wait of which nothing is known but its mean.
-_REFRACTORY_SHARE: Final = 0.6
+_REFRACTORY_SHARE: Final = 0.55
+_SHORTEST_S: Final = 0.2
 _AFTER_SHOCK_S: Final = 1.0
 
 
@@ -79,7 +80,7 @@ class AtrialFibrillation(_Sustained):
     at_s: float
     length_s: float = 60.0
     rate_factor: float = 1.15
-    irregularity: float = 0.2
+    irregularity: float = 0.25
     f_wave_mv: float = 0.05
     f_wave_hz: float = 6.3
 
@@ -98,7 +99,8 @@ class AtrialFibrillation(_Sustained):
         most = int(1.6 * self.rate_factor * max(track.node.turn_at(self.end_s) - track.next_turn, 0.0)) + 20
         intervals = _REFRACTORY_SHARE + track.random.gamma(shape, wait / shape, most)
         turns = track.next_turn + np.concatenate([[0.0], np.cumsum(intervals / self.rate_factor)])
-        times = track.node.time_of(turns)
+        waited_s = np.maximum(np.diff(track.node.time_of(turns)), _SHORTEST_S)
+        times = track.next_s + np.concatenate([[0.0], np.cumsum(waited_s)])
         times = times[times < self.end_s]
         track.beats(times, Beat.CONDUCTED)
         track.oscillate(

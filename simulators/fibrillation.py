@@ -95,7 +95,7 @@ def ventricular_flutter(
 ) -> Oscillation:
     """Return waves like a sine, almost regular."""
     n = _points(from_s, to_s)
-    frequency = hz + 0.06 * _wandering(n, 0.3, random)
+    frequency = hz + 0.15 * _wandering(n, 0.3, random)
     height = millivolts * (1.0 + 0.06 * _wandering(n, 0.3, random))
     return Oscillation(from_s, to_s, ((_turns(frequency, random), height, np.array([1.0, 0.2])),))
 

@@ -98,7 +98,7 @@ def test_a_noise_floor_is_all_that_asystole_leaves() -> None:
 
 
 def test_atrial_fibrillation_is_irregular_and_has_no_p_waves() -> None:
-    """RR intervals vary by a fifth without memory, P waves are gone, and the rate still follows effort."""
+    """RR intervals vary by a quarter without memory, P waves are gone, and the rate still follows effort."""
     athlete = SyntheticAthlete(
         programme=PROGRAMMES["maximum"],
         noise_mv=0.0,
@@ -110,9 +110,9 @@ def test_atrial_fibrillation_is_irregular_and_has_no_p_waves() -> None:
     resting = np.diff(truth.between(110 * 250, 295 * 250).r_samples) / _HZ
     exercising = np.diff(truth.between(1200 * 250, 1280 * 250).r_samples) / _HZ
     for rr_s in (resting, exercising):
-        assert rr_s.std() / rr_s.mean() == pytest.approx(0.2, abs=0.05)
+        assert rr_s.std() / rr_s.mean() == pytest.approx(0.25, abs=0.06)
         assert abs(float(np.corrcoef(rr_s[:-1], rr_s[1:])[0, 1])) < 0.25
-        assert rr_s.min() > 0.15
+        assert rr_s.min() > 0.195
     assert exercising.mean() < 0.45 * resting.mean()
     beats = truth.between(110 * 250, 290 * 250).r_samples
     before = record.millivolts[beats[:, np.newaxis] + np.arange(-50, -20)]
