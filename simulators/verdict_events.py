@@ -72,7 +72,7 @@ _OF_TROUBLE: Final[dict[TroubleKind, frozenset[str]]] = {
     "noise": frozenset({"noisy"}),
     "dropout": frozenset({"strap_silent", "packet_loss"}),
     "dropout_lost": frozenset({"strap_silent", "packet_loss"}),
-    "samples_skipped": frozenset({"packet_loss"}),
+    "samples_skipped": frozenset({"packet_loss", "strap_silent"}),
     "battery_empty": frozenset({"strap_silent", "battery_low"}),
     "reboot": frozenset({"strap_silent", "battery_low"}),
 }

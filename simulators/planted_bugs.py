@@ -1,0 +1,184 @@
+"""A bug planted in each stage, and what ``strapwatch scenario`` says of it: ``python -m simulators.planted_bugs``.
+
+Each bug is one that could be written by mistake: a count that is forgotten, a delay that is not corrected, two names
+that are swapped, a limit that is never reached, an alarm that is swallowed.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from unittest import mock
+
+import numpy as np
+from rich.console import Console
+
+from monitor import watch as watch_stage
+from monitor.alarms import AlarmMachine
+from monitor.assembly import StrapAssembly
+from monitor.classifier import BeatClassifier
+from monitor.contract import AAMI_CLASSES
+from monitor.rhythm import RhythmBank
+from monitor.rpeaks import RPeakBank
+from simulators.ledger import Ledger
+from simulators.scenario import Scenario, parse_scenario
+from simulators.scenario_offline import run_offline
+from simulators.scenario_report import print_verdict
+from simulators.scenario_straps import lives_of_scenario
+from simulators.verdict import Verdict, judge
+
+SCENARIO: Final[dict[str, Any]] = {
+    "title": "A little of everything",
+    "seconds": 60,
+    "seed": 7,
+    "allow": {"missed_beats": 0.02, "extra_beats": 0.02, "false_alarms": {"isolated_ventricular": 2}},
+    "strap": [
+        {
+            "athlete": "ada",
+            "synthetic": {
+                "rate_bpm": 80,
+                "rate_hz": 250,
+                "events": [
+                    {"event": "ventricular_run", "at_s": 25, "beats": 6, "rate_bpm": 150},
+                    {"event": "asystole", "at_s": 40, "length_s": 8},
+                ],
+            },
+        },
+        {
+            "athlete": "bo",
+            "synthetic": {"rate_bpm": 95, "rate_hz": 360},
+            "radio": {"loss": 0.03, "duplicates": 0.05, "reorder": 0.03, "lead_off": [[20, 6]]},
+        },
+    ],
+}
+
+_N, _V = AAMI_CLASSES.index("N"), AAMI_CLASSES.index("V")
+_LATE_SAMPLES: Final = 60
+_Patch = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedBug:
+    """One bug.
+
+    Attributes
+    ----------
+    stage : str
+        Where it is planted.
+    what : str
+        What is wrong.
+    owner, name : Any and str
+        The function that is replaced.
+    patch : callable
+        Given the right function, returns the wrong one.
+    """
+
+    stage: str
+    what: str
+    owner: Any
+    name: str
+    patch: _Patch
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Run with the bug in place."""
+        with mock.patch.object(self.owner, self.name, self.patch(getattr(self.owner, self.name))):
+            yield
+
+
+def _forget_losses(right: Callable[..., Any]) -> Callable[..., Any]:
+    def give_up(self: StrapAssembly, now: float) -> Any:
+        lost = self.counters.lost
+        pieces = right(self, now)
+        self.counters.lost = lost
+        return pieces
+
+    return give_up
+
+
+def _leave_the_delay_in(right: Callable[..., Any]) -> Callable[..., Any]:
+    def process(self: RPeakBank, *arguments: Any, **options: Any) -> Any:
+        peaks = right(self, *arguments, **options)
+        late = np.minimum(peaks.r_sample + _LATE_SAMPLES, peaks.known_sample)
+        return replace(peaks, r_sample=late)
+
+    return process
+
+
+def _swap_two_names(right: Callable[..., Any]) -> Callable[..., Any]:
+    def classify(*arguments: Any, **options: Any) -> Any:
+        beats = right(*arguments, **options)
+        label = beats.label.copy()
+        label[beats.label == _V] = _N
+        return beats.classified(beats.probabilities, label)
+
+    return classify
+
+
+def _never_reach_the_limit(right: Callable[..., Any]) -> Callable[..., Any]:
+    def process(self: RhythmBank, *arguments: Any, **options: Any) -> Any:
+        events = right(self, *arguments, **options)
+        return [event for event in events if event.kind not in {"asystole", "long_pause"}]
+
+    return process
+
+
+def _swallow_an_alarm(right: Callable[..., Any]) -> Callable[..., Any]:
+    def event(self: AlarmMachine, whose: Any, event: Any, *arguments: Any, **options: Any) -> Any:
+        return [] if event.kind == "lead_off" else right(self, whose, event, *arguments, **options)
+
+    return event
+
+
+BUGS: Final = (
+    PlantedBug(
+        "assembly", "packets that are given up are not counted", StrapAssembly, "_give_up", _forget_losses
+    ),
+    PlantedBug(
+        "R peaks", "a delay of 60 samples is not corrected", RPeakBank, "process", _leave_the_delay_in
+    ),
+    PlantedBug("classifier", "V is told as N", watch_stage, "classify", _swap_two_names),
+    PlantedBug(
+        "rhythm",
+        "the time without a beat never reaches its limit",
+        RhythmBank,
+        "process",
+        _never_reach_the_limit,
+    ),
+    PlantedBug("alarms", "a lead that is off raises nothing", AlarmMachine, "event", _swallow_an_alarm),
+)
+
+
+def verdict_of(classifier: BeatClassifier | None, scenario: Scenario | None = None) -> Verdict:
+    """Run the scenario in virtual time, as ``strapwatch scenario FILE --offline`` does, and return the verdict."""
+    chosen = scenario or parse_scenario(SCENARIO, "planted bugs")
+    ledger = Ledger(keep=True)
+    lives = lives_of_scenario(chosen, speed=1.0)
+    watch = watch_stage.Watch(classifier=classifier)
+    seen = run_offline(lives, watch, ledger, seed=chosen.seed)
+    return judge(chosen, lives, seen, ledger)
+
+
+def main() -> int:
+    """Print what the tool says without a bug, and with each."""
+    from models.runtime import load_classifier
+
+    classifier = load_classifier(threads=1)
+    console = Console(width=120, highlight=False)
+    print("## no bug\n")
+    sound = verdict_of(classifier)
+    print_verdict(sound, [], console)
+    found = []
+    for bug in BUGS:
+        print(f"\n## {bug.stage}: {bug.what}\n")
+        with bug.planted():
+            verdict = verdict_of(classifier)
+        print_verdict(verdict, [], console)
+        found.append(not verdict.passed)
+    print(f"\n{sum(found)} of {len(BUGS)} bugs found")
+    return 0 if sound.passed and all(found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
