@@ -24,6 +24,7 @@ from monitor.recovery.folder import RecoveryFolder
 from monitor.recovery.resume import LOOKED_FOR_S, Resumption
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry, Command
+from monitor.settings_watch import LiveSettings, SettingsChange
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, Source
 from monitor.watch import Key, Watch
@@ -33,6 +34,7 @@ WATCHED_EVERY_S: Final = 0.5
 IDLE_TICK_S: Final = 0.25
 """Without arrivals the watch is still moved on this often: silence has to be noticed."""
 FAREWELL_S: Final = 1.0
+SETTINGS_EVERY_S: Final = 1.0
 SNAPSHOT_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
@@ -95,6 +97,8 @@ class LiveMonitor:
         Where snapshots go; its journal is the source's.
     resumption : Resumption, optional
         What the watch went on from.
+    live_settings : LiveSettings, optional
+        Tells when somebody has changed the settings.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class LiveMonitor:
         tick_s: float,
         recovery: RecoveryFolder | None = None,
         resumption: Resumption | None = None,
+        live_settings: LiveSettings | None = None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -123,6 +128,8 @@ class LiveMonitor:
         self._started_at = time.time()
         self._canary_at = self._started_at
         self._begun = time.monotonic()
+        self._live_settings = live_settings
+        self._changes: list[SettingsChange] = []
         self._acknowledged: list[Alarm] = []
         self._commands: list[Command] = []
         self._watched: set[Key] = set()
@@ -145,6 +152,7 @@ class LiveMonitor:
             asyncio.create_task(self._write(), name="writer"),
             asyncio.create_task(self._hear_acknowledgements(), name="acknowledgements"),
             asyncio.create_task(self._hear_commands(), name="commands"),
+            asyncio.create_task(self._mind_settings(), name="settings"),
             asyncio.create_task(self._see_who_watches(), name="watched"),
             asyncio.create_task(self._beat(on_heartbeat), name="heartbeat"),
             asyncio.create_task(self._tick(), name="ticks"),
@@ -238,7 +246,10 @@ class LiveMonitor:
             self._watch.acknowledge(alarm, now)
         for command in commands:
             self._watch.command(command, now)
+        changes, self._changes = self._changes, []
+        audit = [entry for change in changes for entry in self._apply(change, now)]
         batch = self._watch.tick(now, watched)
+        batch.audit += audit
         if now - self._canary_at >= CANARY_EVERY_S:
             # Sent by the thread that raises alarms: when it is stuck, so is the canary.
             self._canary_at = now
@@ -306,6 +317,23 @@ class LiveMonitor:
     async def _hear_commands(self) -> None:
         async for command in self._sink.commands():
             self._commands.append(command)
+
+    async def _mind_settings(self) -> None:
+        while True:
+            await asyncio.sleep(SETTINGS_EVERY_S)
+            if self._live_settings is None:
+                continue
+            change = await asyncio.to_thread(self._live_settings.check)
+            if change is not None:
+                self._changes.append(change)
+
+    def _apply(self, change: SettingsChange, now: float) -> list[AuditEntry]:
+        for action, whose, detail in change.notes:
+            _log.warning(action, by=change.by, athlete=whose, detail=detail)
+        if change.limits_of is not None:
+            self._watch.change_settings(change.limits_of, change.rules, change.settings_hash, now)
+            self._settings_hash = change.settings_hash
+        return change.audit(self._watch.teams(), now)
 
     async def _see_who_watches(self) -> None:
         while True:

@@ -33,6 +33,13 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from monitor.errors import ModelError, SettingsError
+from monitor.settings_alarms import (
+    AlarmRuleSettings,
+    ReceiverSettings,
+    check_kinds,
+    check_names,
+    rule_changes,
+)
 from monitor.settings_errors import explain, unknown_key
 from monitor.sinks.connection import open_redis
 from monitor.sources.address import parse_mqtt_url
@@ -40,6 +47,7 @@ from monitor.wire import is_name
 
 if TYPE_CHECKING:
     from monitor.assembly import ReorderLimits
+    from monitor.catalogue import Kind, RuleChange
     from monitor.line import LineConfig
     from monitor.rhythm import AthleteLimits
     from monitor.roster import Roster
@@ -258,6 +266,11 @@ class Settings(BaseSettings):
     classifier: ClassifierSettings = ClassifierSettings()
     reorder: ReorderSettings = ReorderSettings()
     athletes: dict[str, AthleteSettings] = {}
+    alarms: dict[str, AlarmRuleSettings] = {}
+    receivers: dict[str, ReceiverSettings] = {}
+
+    _known_kinds = field_validator("alarms")(check_kinds)
+    _names = field_validator("receivers")(check_names)
 
     @field_validator("athletes")
     @classmethod
@@ -368,6 +381,10 @@ class Settings(BaseSettings):
 
         return AthleteLimits(**self._limits(f"{team}/{athlete}", roster).model_dump())
 
+    def rule_changes(self) -> "dict[Kind, RuleChange]":
+        """Return what holds otherwise than the catalogue of alarms."""
+        return rule_changes(self.alarms)
+
     def line_config(self) -> "LineConfig":
         """Return what decides in the line, apart from single athletes' limits."""
         from monitor.line import LineConfig
@@ -405,6 +422,11 @@ def settings_hash(settings: Settings, roster: "Roster | None" = None) -> str:
         name: limits
         for name, athlete in sorted(settings.athletes.items())
         if (limits := athlete.model_dump(exclude_none=True))
+    }
+    own |= {
+        f"alarms.{kind}": rule
+        for kind, section in sorted(settings.alarms.items())
+        if (rule := section.model_dump(exclude_none=True))
     }
     of_roster = "" if roster is None else roster.limits_hash(settings.limits)
     weights = settings.classifier.weights

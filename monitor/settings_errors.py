@@ -5,11 +5,14 @@ import os
 import typing
 from pathlib import Path
 from types import UnionType
-from typing import Any
+from typing import Any, Final
 
 import annotated_types
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
+
+_ANY: Final = {"athletes": "<team/name>", "alarms": "<kind>", "receivers": "<name>"}
+"""Sections with names of the user's own, and what stands for any of them."""
 
 
 def explain(
@@ -45,6 +48,9 @@ def explain(
         name = ".".join((*location[:1], *(f'"{part}"' for part in location[1:])))
         return f"{where}: {dotted} is {first['input']!r}; use a section, [{name}]"
     field = known_fields(settings).get(_general(location))
+    if first["type"] == "missing":
+        # The input is the whole section then, secrets and all.
+        return f"{where}: {dotted} is not set; {'use ' + allowed_values(field) if field else first['msg']}"
     allowed = f"use {allowed_values(field)}" if field is not None else first["msg"]
     return f"{where}: {dotted} is {first['input']!r}; {allowed}"
 
@@ -70,14 +76,14 @@ def unknown_key(where: str, dotted: str, settings: type[BaseModel]) -> str:
 
 
 def known_fields(settings: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Return every setting by its dotted name; ``athletes.<team/name>.…`` stands for any athlete."""
+    """Return every setting by its dotted name; ``athletes.<team/name>.…`` stands for any athlete, and so on."""
     found: dict[str, FieldInfo] = {}
     for section, field in settings.model_fields.items():
         model: Any = field.annotation
         prefix = section
         if typing.get_origin(model) is dict:
             model = typing.get_args(model)[1]
-            prefix = f"{section}.<team/name>"
+            prefix = f"{section}.{_ANY.get(section, '<name>')}"
         for key, inner in model.model_fields.items():
             found[f"{prefix}.{key}"] = inner
     return found
@@ -117,8 +123,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _general(location: tuple[str, ...]) -> str:
-    if location[0] == "athletes" and len(location) > 1:
-        location = (location[0], "<team/name>", *location[2:])
+    if location[0] in _ANY and len(location) > 1:
+        location = (location[0], _ANY[location[0]], *location[2:])
     return ".".join(location)
 
 

@@ -4,7 +4,7 @@ Each tick takes what every strap has waiting, groups the rows of equal length, r
 all new beats with one call of the classifier, reads the rhythms and moves the alarms on.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ import numpy as np
 from monitor.alarms import AlarmMachine
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
 from monitor.athlete import Athlete
+from monitor.catalogue import Kind, RuleChange, changed_rules
 from monitor.classifier import BeatClassifier, classify
 from monitor.contract import (
     Alarm,
@@ -97,6 +98,8 @@ class Watch:
         How long packets wait for those before them.
     settings_hash : str
         Told with every alarm.
+    rules : mapping of kind to RuleChange, optional
+        What holds otherwise than the catalogue of alarms.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Watch:
         limits_of: Callable[[str, str], AthleteLimits] | None = None,
         reorder: ReorderLimits | None = None,
         settings_hash: str = "",
+        rules: Mapping[Kind, RuleChange] | None = None,
     ) -> None:
         self._classifier = classifier
         self._config = config or LineConfig()
@@ -122,7 +126,9 @@ class Watch:
         self._lost_by_the_forgotten = 0
         self._behind = False
         self._machine = AlarmMachine(
-            model=classifier.name if classifier is not None else "", settings_hash=settings_hash
+            model=classifier.name if classifier is not None else "",
+            settings_hash=settings_hash,
+            rules=changed_rules(rules or {}),
         )
         self.counters = WatchCounters()
 
@@ -177,6 +183,40 @@ class Watch:
         self._machine.command(command, now)
         for key, athlete in self._athletes.items():
             athlete.changed |= key[0] == command.team and command.athlete in ("", key[1])
+
+    def change_settings(
+        self,
+        limits_of: Callable[[str, str], AthleteLimits],
+        rules: Mapping[Kind, RuleChange],
+        settings_hash: str,
+        now: float,
+    ) -> None:
+        """Let other limits and rules of alarms hold from now on.
+
+        Parameters
+        ----------
+        limits_of : callable
+            Returns the limits of an athlete, given team and athlete.
+        rules : mapping of kind to RuleChange
+            What holds otherwise than the catalogue.
+        settings_hash : str
+            Told with every alarm from now on.
+        now : float
+            Unix time in seconds.
+        """
+        self._limits_of = limits_of
+        self._machine.change_rules(rules, settings_hash, now)
+        self.apply_limits()
+
+    def apply_limits(self) -> None:
+        """Give every athlete the limits that hold now; those who came with a state brought others."""
+        for (team, name), athlete in self._athletes.items():
+            if athlete.line is not None:
+                athlete.line.rhythm.set_limits(np.array([athlete.row]), self._limits_of(team, name))
+
+    def teams(self) -> set[str]:
+        """Return the teams of all who are watched."""
+        return {team for team, _ in self._athletes}
 
     def tick(self, now: float, watched: Iterable[Key] = ()) -> SinkBatch:
         """Move everything on that has something waiting.

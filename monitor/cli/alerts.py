@@ -1,15 +1,14 @@
 """``strapwatch alerts``: active and recent alarms as a table or as JSON lines, and their acknowledgement."""
 
 import asyncio
-import contextlib
-import getpass
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
+from monitor.cli.server import login_name, opened
 from monitor.errors import ServerError, StrapwatchError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ transition (raised, escalated, completed, cleared, acknowledged) is told as it c
 
   strapwatch alerts --team falcons
 
-  strapwatch alerts acknowledge falcons.a05.1.ventricular_run.48200 --by "Dr. Meyer"
+  strapwatch alerts acknowledge falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
 """
 
 _NAME_LENGTH: Final = 64
@@ -45,6 +44,9 @@ def register(app: typer.Typer) -> None:
     commands = typer.Typer(help=_HELP, rich_markup_mode="rich")
     commands.callback(invoke_without_command=True)(alerts)
     commands.command("acknowledge")(acknowledge)
+    commands.command("pause")(pause)
+    commands.command("resume")(resume)
+    commands.command("audit")(audit)
     app.add_typer(commands, name="alerts")
 
 
@@ -87,9 +89,75 @@ def acknowledge(
 
     [bold]Example[/bold]
 
-      strapwatch alerts acknowledge falcons.a05.1.ventricular_run.48200 --by "Dr. Meyer"
+      strapwatch alerts acknowledge falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
     """
-    _run(_acknowledge(redis or context.obj or DEFAULT_REDIS, identity, by or _login_name()))
+    _run(_acknowledge(redis or context.obj or DEFAULT_REDIS, identity, by or login_name()))
+
+
+_Whose = Annotated[str, typer.Argument(metavar="TEAM[/ATHLETE]", help="One athlete, or a whole team.")]
+_By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who wants it; else your login name.")]
+_SameRedis = Annotated[
+    str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `alerts`.")
+]
+
+
+def pause(
+    context: typer.Context,
+    whose: _Whose,
+    *,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="S", help="For how long, at most 300.")
+    ] = 120.0,
+    by: _By = None,
+    redis: _SameRedis = None,
+) -> None:
+    """Let alarms make no sound for a while; something worse ends the pause, and so does every new high alarm.
+
+    [bold]Example[/bold]
+
+      strapwatch alerts pause falcons/a05 --seconds 60 --by "Dr. Meyer"
+    """
+    _run(_pause(redis or context.obj or DEFAULT_REDIS, whose, by or login_name(), seconds))
+
+
+def resume(context: typer.Context, whose: _Whose, *, by: _By = None, redis: _SameRedis = None) -> None:
+    """Let alarms sound again."""
+    _run(_pause(redis or context.obj or DEFAULT_REDIS, whose, by or login_name(), None))
+
+
+def audit(
+    context: typer.Context,
+    team: Annotated[str, typer.Argument(metavar="TEAM")],
+    *,
+    redis: _SameRedis = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=10_000)] = 50,
+) -> None:
+    """Tell who changed what for a team: settings, pauses, restarts, feedback; the newest last."""
+    _run(_audit(redis or context.obj or DEFAULT_REDIS, team, count))
+
+
+async def _pause(url: str, whose: str, by: str, seconds: float | None) -> None:
+    from monitor.sinks import pause as pause_alarms
+    from monitor.sinks import resume as resume_alarms
+
+    team, _, athlete = whose.partition("/")
+    async with opened(url) as client:
+        if seconds is None:
+            await resume_alarms(client, team, athlete, by=by)
+        else:
+            await pause_alarms(client, team, athlete, seconds=seconds, by=by)
+    said = "alarms sound again" if seconds is None else f"no sound for {seconds:g} s"
+    typer.echo(f"{whose}: {said}")
+
+
+async def _audit(url: str, team: str, count: int) -> None:
+    from monitor.dashboard.alarm_list import clock
+    from monitor.sinks import audit_trail
+
+    async with opened(url) as client:
+        for entry in reversed(await audit_trail(client, team, at_most=count)):
+            whose = f"{entry.team}/{entry.athlete}" if entry.athlete else entry.team
+            typer.echo(f"{clock(entry.at)}  {whose}  {entry.by}  {entry.action}  {entry.detail}")
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -105,7 +173,7 @@ async def _acknowledge(url: str, identity: str, by: str) -> None:
 
     if not (1 <= len(by.strip()) <= _NAME_LENGTH and by.isprintable()):
         raise UsageError(f"--by {by!r}: use 1 to {_NAME_LENGTH} printable characters")
-    async with _opened(url) as client:
+    async with opened(url) as client:
         try:
             addition = await acknowledge_alarm(client, identity, by)
         except ServerError:
@@ -135,7 +203,7 @@ async def _alerts(url: str, teams: Sequence[str], *, follow: bool, json: bool, c
 
     console = Piped(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     ledger = Ledger()
-    async with _opened(url, keep_trying=follow) as client:
+    async with opened(url, keep_trying=follow) as client:
         # By the server's own clock, so that nothing falls between the list and what follows.
         since = (await client.time())[0] if follow else 0
         listed = await read_alarms(client, teams, ledger)
@@ -187,38 +255,6 @@ async def _follow(
     telling.result()
 
 
-@contextlib.asynccontextmanager
-async def _opened(url: str, *, keep_trying: bool = False) -> AsyncIterator["redis.asyncio.Redis"]:
-    """Open Redis and make sure that it answers; with `keep_trying`, as long as it takes."""
-    from redis.exceptions import RedisError
-
-    from monitor.backoff import Backoff
-    from monitor.sinks import open_redis, shown_url
-
-    client = open_redis(url)
-    backoff = Backoff()
-    away = f"Redis at {shown_url(url)} cannot be reached"
-    try:
-        while True:
-            try:
-                await client.ping()
-                break
-            except (RedisError, OSError) as error:
-                if not keep_trying:
-                    raise ServerError(f"{away}: {error}; is it running there? (--redis URL)") from error
-                typer.echo(f"strapwatch: {away}, trying again", err=True)
-                await asyncio.sleep(backoff.next_wait_s())
-        try:
-            yield client
-        except (RedisError, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise ServerError(f"{away} any more: {error}") from error
-    finally:
-        with contextlib.suppress(RedisError, OSError):
-            await client.aclose()
-
-
 def _complain_on_stderr() -> None:
     """Send log lines, such as those of a lost connection, where they do not mix with JSON."""
     import structlog
@@ -230,10 +266,3 @@ def _complain_on_stderr() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return "somebody"

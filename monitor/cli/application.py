@@ -11,12 +11,14 @@ from monitor.cli.alerts import register as _register_alerts
 from monitor.cli.dashboard import register as _register_dashboard
 from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
+from monitor.cli.herd import register as _register_herd
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
+from monitor.cli.relay import register as _register_relay
 from monitor.cli.reproduce import register as _register_reproduce
-from monitor.cli.score import register as _register_score
 from monitor.cli.scenario import register as _register_scenario
+from monitor.cli.score import register as _register_score
 from monitor.cli.simulate import register as _register_simulate
 from monitor.cli.synthesize import register as _register_synthesize
 from monitor.errors import UsageError
@@ -60,11 +62,13 @@ for _register in (
     _register_records,
     _register_simulate,
     _register_scenario,
+    _register_herd,
     _register_synthesize,
     _register_monitor,
     _register_dashboard,
     _register_score,
     _register_alerts,
+    _register_relay,
     _register_evaluate,
     _register_reproduce,
 ):

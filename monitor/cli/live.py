@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from monitor.classifier import BeatClassifier
     from monitor.roster import Roster
     from monitor.settings import Settings
+    from monitor.settings_watch import LiveSettings
     from monitor.watch import Watch
 
 _HELP = """Watch every strap on a broker; beats, states and alarms go to Redis.
@@ -74,7 +75,10 @@ def monitor(
     people = loaded.load_roster()
     # Before the event loop takes the signals over: nothing is open yet, and a compiler cannot be cancelled.
     classifier, watch = _prepare(loaded, people)
-    if asyncio.run(until_signalled(_watch(loaded, people, classifier, watch))):
+    live = None
+    if settings is not None:
+        live = _live_settings(settings, loaded, people, overrides=_given(overrides))
+    if asyncio.run(until_signalled(_watch(loaded, people, classifier, watch, live))):
         raise typer.Exit(130)
 
 
@@ -85,6 +89,22 @@ def _given(overrides: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         for section, values in overrides.items()
     }
     return {section: values for section, values in sections.items() if values}
+
+
+def _live_settings(
+    path: Path, settings: "Settings", roster: "Roster", *, overrides: dict[str, dict[str, Any]]
+) -> "LiveSettings":
+    """Return what tells when somebody changes the file."""
+    from monitor.settings import Settings, settings_hash
+    from monitor.settings_watch import LiveSettings
+
+    return LiveSettings(
+        path,
+        settings,
+        reload=partial(Settings.load, path, overrides=overrides),
+        limits_of=lambda changed: partial(changed.limits_of, roster=roster),
+        hash_of=lambda changed: settings_hash(changed, roster),
+    )
 
 
 def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, Watch]":
@@ -107,6 +127,7 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
         limits_of=partial(settings.limits_of, roster=roster),
         reorder=settings.reorder_limits(),
         settings_hash=settings_hash(settings, roster),
+        rules=settings.rule_changes(),
     )
     structlog.stdlib.get_logger("monitor").info("getting ready", model=classifier.name)
     warm_up(classifier)
@@ -114,7 +135,11 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
 
 
 async def _watch(
-    settings: "Settings", roster: "Roster", classifier: "BeatClassifier", watch: "Watch"
+    settings: "Settings",
+    roster: "Roster",
+    classifier: "BeatClassifier",
+    watch: "Watch",
+    live_settings: "LiveSettings | None",
 ) -> None:
     from monitor.live import LiveMonitor
     from monitor.recovery.folder import RecoveryFolder
@@ -150,4 +175,5 @@ async def _watch(
                 tick_s=settings.monitor.tick_s,
                 recovery=recovery,
                 resumption=resumption,
+                live_settings=live_settings,
             ).run()

@@ -96,7 +96,7 @@ def table(alarms: Iterable[Listed], width: int) -> Table:
             f" {latest.priority} ", _PRIORITY_STYLE[latest.priority] if alarm.is_active else "dim"
         )
         what = f"{kind_words(latest.kind)}: {latest.message}"
-        cells: list[str | Text] = [_clock(alarm.record.raised_at), latest.athlete, priority]
+        cells: list[str | Text] = [clock(alarm.record.raised_at), latest.athlete, priority]
         if wide:
             cells += [what, latest.action, alarm.state, alarm.record.identity]
         else:
@@ -107,7 +107,7 @@ def table(alarms: Iterable[Listed], width: int) -> Table:
 
 def told(alarm: Alarm) -> Text:
     """Return one transition as a line."""
-    text = Text(f"{_clock(alarm.at)}  ")
+    text = Text(f"{clock(alarm.at)}  ")
     calls = alarm.transition in {"raised", "escalated"}
     text.append(f" {alarm.priority} ", _PRIORITY_STYLE[alarm.priority] if calls else "dim")
     by = f" by {alarm.by}" if alarm.by else ""
@@ -149,7 +149,8 @@ def as_json(alarm: Listed, transition: Alarm | None = None) -> str:
     ).decode()
 
 
-def _clock(at: float) -> str:
+def clock(at: float) -> str:
+    """Return a Unix time as one reads it here, with the date where it is not today's."""
     moment = dt.datetime.fromtimestamp(at).astimezone()
     today = dt.datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")

@@ -127,6 +127,8 @@ def resume(watch: Watch, rows: RowStore, journal: PacketJournal, now: float) -> 
         if lost is not None:
             resumption.athletes[key] = Resumed(lost[0])
     watch.expect_all(now)
+    # They may have been changed while nobody watched.
+    watch.apply_limits()
     return resumption
 
 

@@ -121,7 +121,7 @@ def test_a_journal_without_a_disk_counts_and_goes_on(tmp_path: Path) -> None:
 
 def test_snapshots_come_back_bit_for_bit(tmp_path: Path) -> None:
     """Every array has its values, type and shape; the newest of each athlete stands; old and foreign ones do not."""
-    state = {
+    state: dict[str, RowState] = {
         "s": {"a": np.arange(6, dtype=np.int16).reshape(2, 3), "n": np.array(np.nan), "e": np.empty((0, 2))}
     }
     store = RowStore(tmp_path / "rows.db")

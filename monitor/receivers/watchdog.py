@@ -1,0 +1,162 @@
+"""The watchdog at the receiver: it needs no monitor to notice that nobody watches.
+
+A pure machine: heartbeats, test alarms and the server's answers go in with the time at which they came, by the
+receiver's own steady clock; alarms of the kind ``monitoring_lost`` come out.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from monitor.catalogue import CATALOGUE
+from monitor.contract import Alarm, Priority
+
+HEARTBEAT_LOST_AFTER_S: Final = 10.0
+STRAPS_UNHEARD_AFTER_S: Final = 20.0
+CANARY_LOST_AFTER_S: Final = 45.0
+SERVER_LOST_AFTER_S: Final = 10.0
+WATCHDOG_TEAM: Final = "~watchdog"
+_FORGET_S: Final = 24 * 3600.0
+
+
+@dataclass(slots=True)
+class _Monitor:
+    beat: float
+    beat_at: float
+    canary_at: float
+    connected_at: float
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """Knows when each sign of life was last seen.
+
+    Parameters
+    ----------
+    began_at : float
+        Seconds on the receiver's steady clock.
+    unix_offset_s : float
+        What makes Unix seconds of that clock.
+    """
+
+    began_at: float
+    unix_offset_s: float = 0.0
+    _monitors: dict[str, _Monitor] = field(default_factory=dict)
+    _server_at: float = 0.0
+    _told: dict[str, Alarm] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._server_at = self.began_at
+
+    def server_answered(self, now: float) -> None:
+        """Take the server's answer, whatever it was."""
+        if now - self._server_at > SERVER_LOST_AFTER_S:
+            # While it was away nothing could be seen: everybody has time to show up.
+            for monitor in self._monitors.values():
+                monitor.beat_at = monitor.canary_at = monitor.connected_at = now
+        self._server_at = now
+
+    def heartbeat(self, monitor_id: str, beat: float, *, connected: bool, ended: bool, now: float) -> None:
+        """Take a monitor's heartbeat; only one that has changed is a sign of life.
+
+        Parameters
+        ----------
+        monitor_id : str
+            Whose.
+        beat : float
+            Its time by the monitor's clock.
+        connected : bool
+            Whether the monitor hears its broker.
+        ended : bool
+            Whether it was ended in order.
+        now : float
+            Seconds on the receiver's clock.
+        """
+        known = self._monitors.get(monitor_id)
+        if known is None:
+            known = self._monitors[monitor_id] = _Monitor(beat, now, now, now, ended=ended)
+        elif beat != known.beat:
+            if known.ended and not ended:
+                known.canary_at = known.connected_at = now
+            known.beat, known.beat_at, known.ended = beat, now, ended
+        if connected:
+            known.connected_at = now
+
+    def canary(self, monitor_id: str, now: float) -> None:
+        """Take a test alarm that has come the whole way."""
+        known = self._monitors.get(monitor_id)
+        if known is not None:
+            known.canary_at = now
+
+    def canary_age_s(self, now: float) -> float | None:
+        """Return how long the oldest of the monitors' last test alarms is ago; None where no monitor is to send one."""
+        ages = [now - m.canary_at for m in self._monitors.values() if not m.ended]
+        return max(ages, default=None)
+
+    def tick(self, now: float) -> list[Alarm]:
+        """Return what began to be wrong, or is right again, by `now`."""
+        for monitor_id in [i for i, m in self._monitors.items() if now - m.beat_at > _FORGET_S]:
+            del self._monitors[monitor_id]
+        wrong = self._wrong(now)
+        told = [self._alarm(cause, wrong[cause], now) for cause in wrong.keys() - self._told.keys()]
+        self._told |= {alarm.athlete: alarm for alarm in told}
+        over = self._told.keys() - wrong.keys()
+        return told + [self._cleared(self._told.pop(cause), now) for cause in over]
+
+    @property
+    def active(self) -> list[Alarm]:
+        """What is wrong at this moment."""
+        return list(self._told.values())
+
+    def _wrong(self, now: float) -> dict[str, tuple[Priority, str]]:
+        if now - self._server_at > SERVER_LOST_AFTER_S:
+            # Of all else nothing is known until it is back.
+            unknown = {cause: (alarm.priority, alarm.message) for cause, alarm in self._told.items()}
+            silent_s = now - self._server_at
+            return unknown | {"server": ("high", f"The server has not answered for {silent_s:.0f} s.")}
+        wrong: dict[str, tuple[Priority, str]] = {}
+        watching = [m for m in self._monitors.values() if self._lives(m, now)]
+        for name, monitor in self._monitors.items():
+            if monitor.ended:
+                continue
+            alone: Priority = "high" if not [m for m in watching if m is not monitor] else "medium"
+            if not self._lives(monitor, now):
+                wrong[name] = (alone, f"Monitor {name} has been silent for {now - monitor.beat_at:.0f} s.")
+            elif now - monitor.connected_at > STRAPS_UNHEARD_AFTER_S:
+                wrong[name] = (alone, f"Monitor {name} hears no strap: its broker is away.")
+            elif now - monitor.canary_at > CANARY_LOST_AFTER_S:
+                wrong[name] = (alone, f"Alarms of monitor {name} do not arrive: its test alarms stay away.")
+        if not self._monitors and now - self.began_at > HEARTBEAT_LOST_AFTER_S:
+            wrong["monitor"] = ("high", "No monitor is running.")
+        return wrong
+
+    @staticmethod
+    def _lives(monitor: _Monitor, now: float) -> bool:
+        return not monitor.ended and now - monitor.beat_at <= HEARTBEAT_LOST_AFTER_S
+
+    def _alarm(self, cause: str, wrong: tuple[Priority, str], now: float) -> Alarm:
+        rule = CATALOGUE["monitoring_lost"]
+        at = now + self.unix_offset_s
+        return Alarm(
+            team=WATCHDOG_TEAM,
+            athlete=cause,
+            boot=int(self.began_at + self.unix_offset_s),
+            kind="monitoring_lost",
+            episode=int(now - self.began_at),
+            transition="raised",
+            priority=wrong[0],
+            technical=True,
+            known_sample=int(now - self.began_at),
+            rate_hz=1.0,
+            at=at,
+            onset_at=at,
+            rate_bpm=None,
+            quality=1.0,
+            message=wrong[1],
+            action=rule.action,
+        )
+
+    def _cleared(self, alarm: Alarm, now: float) -> Alarm:
+        return msgspec.structs.replace(alarm, transition="cleared", at=now + self.unix_offset_s)
