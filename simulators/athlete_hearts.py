@@ -97,6 +97,7 @@ OTHER_VENTRICULAR_BEAT: Final[Waves] = (
     Wave(0.42, 0.30, 0.062, 0.5, "T"),
 )
 """From another focus: downwards, with T upwards."""
+_VENTRICULAR_WIDTHS: Final = (0.62, 1.05)
 _ECTOPIC_P: Final = Wave(-0.08, -0.115, 0.018, 0.3, "P")
 
 
@@ -219,16 +220,19 @@ def peak_s(waves: Waves) -> float:
 
 
 def vary(heart: Heart, random: np.random.Generator) -> Heart:
-    """Return another person's heart of the same kind: waves a little higher, wider, earlier or later."""
+    """Return another person's heart of the same kind: waves a little higher, wider, earlier or later.
+
+    Ventricular beats differ more: recordings have some not much wider than their neighbours.
+    """
     gain = float(random.lognormal(0.0, 0.2))
 
-    def other(waves: Waves) -> Waves:
+    def other(waves: Waves, width: float = 1.0) -> Waves:
         return tuple(
             replace(
                 wave,
                 millivolts=wave.millivolts * gain * float(random.lognormal(0.0, 0.12)),
-                phase=wave.phase * float(random.uniform(0.93, 1.07)),
-                width=wave.width * float(random.uniform(0.9, 1.12)),
+                phase=wave.phase * float(random.uniform(0.93, 1.07)) * (width if wave.role == "V" else 1.0),
+                width=wave.width * float(random.uniform(0.9, 1.12)) * (width if wave.role == "V" else 1.0),
             )
             for wave in waves
         )
@@ -239,9 +243,13 @@ def vary(heart: Heart, random: np.random.Generator) -> Heart:
         maximum_bpm=heart.maximum_bpm * float(random.uniform(0.95, 1.05)),
         variability=heart.variability * float(random.uniform(0.7, 1.3)),
         sinus=other(heart.sinus),
-        ventricular=other(heart.ventricular),
-        other_ventricular=other(heart.other_ventricular),
+        ventricular=other(heart.ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
+        other_ventricular=other(heart.other_ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
     )
+
+
+def _larger(waves: Waves, gain: float) -> Waves:
+    return tuple(replace(wave, millivolts=gain * wave.millivolts) for wave in waves)
 
 
 _RIGHT_BLOCK: Final[Waves] = (
@@ -296,6 +304,8 @@ HEARTS: Final[Mapping[str, Heart]] = MappingProxyType(
                 ST,
                 replace(T, millivolts=0.55),
             ),
+            ventricular=_larger(VENTRICULAR_BEAT, 1.9),
+            other_ventricular=_larger(OTHER_VENTRICULAR_BEAT, 1.9),
         ),
         "wenckebach": Heart(
             meaning="second degree block, Mobitz I, at rest",

@@ -23,6 +23,7 @@ _FOCI: Final = (Beat.VENTRICULAR, Beat.OTHER_VENTRICULAR)
 # A Wenckebach period: the PR interval grows, each time by less.
 _LONGEST_DELAY_S, _DELAY_REST = 0.16, 0.5
 _TWIST_BEATS = 10.0
+_CONDUCTED_AGAIN_S = 0.35
 _LONG_RUN = 8
 _QT_CYCLES_SHORT, _QT_CYCLES_LONG = 3.0, 1.2
 
@@ -50,11 +51,12 @@ class PrematureBeat(_Transient):
         Its class. After a V (and a fusion beat) the sinus node goes on undisturbed: the pause is fully compensatory. An
         S resets it: the next beat follows 1.2 cycles later.
     coupling : float
-        Its distance from the beat before, as a share of the RR interval it cuts short; never less than 0.22 s.
+        Its distance from the beat before, as a share of the RR interval it cuts short; never less than 0.27 s.
     focus : int
         Of a V: from which of two foci it comes.
     interpolated : bool
-        Of a V: it falls between two sinus beats and replaces none.
+        Of a V: it falls between two sinus beats and replaces none, unless the second would find the ventricles
+        refractory.
     """
 
     at_s: float
@@ -81,7 +83,7 @@ class PrematureBeat(_Transient):
         track.beats(np.array([at_s]), _FOCI[self.focus] if self.kind == "V" else _KINDS[self.kind])
         if self.kind == "S":
             track.reset(at_s + RETURN_CYCLES * track.cycle_s(due_s))
-        elif not self.interpolated:
+        elif not self.interpolated or due_s - at_s < _CONDUCTED_AGAIN_S:
             track.skip(1)
 
 

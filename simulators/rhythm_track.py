@@ -14,7 +14,7 @@ from simulators.sinus import SinusNode
 
 RETURN_CYCLES: Final = 1.2
 """A sinus beat after a run or a premature S comes a little late, as in the living heart."""
-REFRACTORY_S: Final = 0.22
+REFRACTORY_S: Final = 0.27
 """No premature beat follows another beat sooner."""
 
 _Array: TypeAlias = NDArray[np.float64]
