@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -40,6 +41,10 @@ def dashboard(
         str | None,
         typer.Option("--by", metavar="NAME", help="Who acknowledges alarms here; else your login name."),
     ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", metavar="FILE", help="Names and notes, TOML or CSV, see docs/roster.md."),
+    ] = None,
 ) -> None:
     """Run the dashboard until it is left."""
     # It draws on standard error.
@@ -49,10 +54,12 @@ def dashboard(
             "`strapwatch alerts --follow` does without one"
         )
     from monitor.dashboard.app import DashboardApp
+    from monitor.roster import Roster
 
+    people = Roster.load(roster)
     # The terminal has to be put back as it was.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    app = DashboardApp(redis, team, by=by, own_signals=True)
+    app = DashboardApp(redis, team, by=by, own_signals=True, roster=people)
     app.run()
     # Textual ends as if nothing had been when it is interrupted, but then there is no code.
     raise typer.Exit(130 if app.return_code is None else app.return_code)

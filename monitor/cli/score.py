@@ -1,13 +1,13 @@
 """``strapwatch score``: the monitor's beats against the truth of simulated straps, live, for the tester's view."""
 
 import asyncio
-import signal
 import sys
 from typing import Annotated, Final
 
 import typer
 
 from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
+from monitor.cli.endings import until_signalled
 from monitor.errors import UsageError
 
 _DEFAULT_BROKER: Final = "mqtt://127.0.0.1:1883"
@@ -61,29 +61,8 @@ def score(
         if name is not None and not is_name(name):
             raise UsageError(f"{option} {name!r}: use 1 to 64 letters, digits, '-' or '_'")
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    if asyncio.run(_until_a_signal(broker, redis, team, scorer_id)):
+    if asyncio.run(until_signalled(_score(broker, redis, team, scorer_id))):
         raise typer.Exit(130)
-
-
-async def _until_a_signal(broker: str, redis: str, team: str | None, scorer_id: str) -> bool:
-    """Score; return whether Ctrl-C ended it."""
-    task = asyncio.ensure_future(_score(broker, redis, team, scorer_id))
-    loop = asyncio.get_running_loop()
-    by_signal: list[int] = []
-
-    def end(number: int) -> None:
-        by_signal.append(number)
-        task.cancel()
-
-    for ending in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(ending, end, ending)
-    try:
-        await task
-    except asyncio.CancelledError:
-        # Only what a signal asked for is an orderly end.
-        if not by_signal:
-            raise
-    return signal.SIGINT in by_signal
 
 
 async def _score(broker: str, redis: str, team: str | None, scorer_id: str) -> None:

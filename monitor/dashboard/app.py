@@ -4,8 +4,8 @@ import asyncio
 import getpass
 import signal
 import time
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Final
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 from redis.exceptions import RedisError
 from textual.app import App, ScreenStackError
@@ -13,15 +13,20 @@ from textual.binding import Binding, BindingType
 
 from monitor.cancellation import end
 from monitor.contract import Priority
+from monitor.dashboard.alarm_screens import AlarmsScreen
 from monitor.dashboard.bars import Heading
 from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
-from monitor.dashboard.snapshot import Key, Snapshot
+from monitor.dashboard.snapshot import AthleteView, Key, Snapshot
 from monitor.dashboard.tester_screens import TesterScreen
 from monitor.dashboard.trace import TraceWindow
 from monitor.errors import StrapwatchError
-from monitor.sinks import acknowledge, shown_url
+from monitor.sinks import acknowledge, give_feedback, pause, resume, shown_url
+
+if TYPE_CHECKING:
+    # Reading rosters needs pydantic, showing none does not.
+    from monitor.roster import Roster
 
 FRAME_S: Final = 0.08
 """Seconds between two frames: two dots of waveform, the width of a character."""
@@ -31,6 +36,8 @@ CROWD: Final = 24
 _SNAPSHOT_S: Final = 0.25
 _BLINK_S: Final = 1.0
 _NOTICE_S: Final = 5.0
+PAUSE_S: Final = 120
+"""How long the key ``p`` silences an athlete's alarms, in seconds."""
 
 
 class DashboardApp(App[None]):
@@ -48,6 +55,8 @@ class DashboardApp(App[None]):
         Who acknowledges; the login name by default.
     own_signals : bool
         Leave cleanly on SIGTERM and SIGHUP. Not for a host that handles signals itself.
+    roster : Roster, optional
+        Who wears which pseudonym.
 
     Raises
     ------
@@ -62,6 +71,9 @@ class DashboardApp(App[None]):
         Binding("q", "leave", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
         Binding("a", "acknowledge", show=False),
+        Binding("p", "pause", show=False),
+        Binding("l", "alarms(False)", show=False),
+        Binding("h", "alarms(True)", show=False),
         Binding("t", "tester", show=False),
         Binding("question_mark", "help", show=False),
     ]
@@ -74,9 +86,10 @@ class DashboardApp(App[None]):
         status: Callable[[], str] | None = None,
         by: str | None = None,
         own_signals: bool = False,
+        roster: "Roster | None" = None,
     ) -> None:
         super().__init__()
-        self.feed = Feed(redis_url, teams)
+        self.feed = Feed(redis_url, teams, roster=roster)
         self.grid = GridScreen()
         self.snapshot = Snapshot()
         self._status = status
@@ -87,7 +100,7 @@ class DashboardApp(App[None]):
         self._rung: set[tuple[str, Priority]] = set()
         self._notice = ("", 0.0)
         self._reading: asyncio.Task[None] | None = None
-        self._acknowledging: set[asyncio.Task[None]] = set()
+        self._responding: set[asyncio.Task[None]] = set()
 
     def get_default_screen(self) -> GridScreen:
         """Return the screen with all athletes."""
@@ -105,7 +118,7 @@ class DashboardApp(App[None]):
 
     async def on_unmount(self) -> None:
         """End reading."""
-        for task in [self._reading, *self._acknowledging]:
+        for task in [self._reading, *self._responding]:
             if task is not None:
                 await end(task)
 
@@ -164,11 +177,14 @@ class DashboardApp(App[None]):
 
     def _ring(self) -> None:
         """Ring once for each alarm that is new, or that has become more urgent, and bring it on screen."""
-        alarms = [alarm for view in self.snapshot.athletes for alarm in view.alarms]
+        views = self.snapshot.athletes
+        alarms = [alarm for view in views for alarm in view.alarms]
+        silenced = {a.identity for view in views for a in view.alarms if view.is_silenced(a)}
         present = {(alarm.identity, alarm.priority) for alarm in alarms}
         known = {identity for identity, _ in self._rung}
         # An acknowledged alarm is news only if it has escalated since, not when a dashboard first sees it.
         quiet = {(a.identity, a.priority) for a in alarms if a.acknowledged_by and a.identity not in known}
+        quiet |= {(a.identity, a.priority) for a in alarms if a.identity in silenced}
         if present - quiet - self._rung:
             self.bell()
             self.grid.call()
@@ -194,8 +210,54 @@ class DashboardApp(App[None]):
 
     def called(self, key: Key) -> str:
         """Return what an athlete is called on screen."""
-        several = len({view.state.team for view in self.snapshot.athletes}) > 1
-        return f"{key.team}/{key.athlete}" if several else key.athlete
+        views = self.snapshot.athletes
+        name = next((view.name for view in views if view.key == key), key.athlete)
+        return f"{key.team}/{name}" if len({view.state.team for view in views}) > 1 else name
+
+    def action_alarms(self, history: bool) -> None:  # noqa: FBT001 - a key binding hands it over by position
+        """Show the active alarms, or all there were."""
+        if not any(isinstance(screen, AlarmsScreen) for screen in self.screen_stack):
+            self.push_screen(AlarmsScreen(history=history))
+
+    def action_pause(self) -> None:
+        """Let the alarms of one athlete make no sound for a while, or let them again."""
+        screen = self.screen
+        key = screen.whom(self.snapshot) if isinstance(screen, DrawnScreen) else None
+        view = next((view for view in self.snapshot.athletes if view.key == key), None)
+        if view is None:
+            self.notice("Nobody to pause: move the cursor to an athlete first")
+            return
+        self._respond(self._pause(view))
+
+    async def _pause(self, view: AthleteView) -> None:
+        try:
+            if view.paused_s > 0.0:
+                await resume(self.feed.client, *view.key, by=self._by)
+                self.notice(f"Alarms of {view.name} sound again")
+            else:
+                await pause(self.feed.client, *view.key, seconds=PAUSE_S, by=self._by)
+                self.notice(
+                    f"Alarms of {view.name} make no sound for {PAUSE_S // 60} min; a more urgent one does. p ends it"
+                )
+        except (RedisError, OSError, StrapwatchError) as error:
+            self.notice(f"NOT paused ({error}); press p again")
+
+    def say(self, identity: str, verdict: Literal["true", "false"]) -> None:
+        """Store whether an alarm was right."""
+        self._respond(self._say(identity, verdict))
+
+    async def _say(self, identity: str, verdict: Literal["true", "false"]) -> None:
+        try:
+            await give_feedback(self.feed.client, identity, by=self._by, verdict=verdict)
+        except (RedisError, OSError, StrapwatchError) as error:
+            self.notice(f"NOT stored ({error}); press the key again")
+        else:
+            self.notice(f"Stored: a {verdict} alarm, says {self._by}")
+
+    def _respond(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._responding.add(task)
+        task.add_done_callback(self._responding.discard)
 
     def action_acknowledge(self) -> None:
         """Acknowledge the alarm that the present screen points at."""
@@ -205,11 +267,7 @@ class DashboardApp(App[None]):
             self.notice("No alarm to acknowledge")
             return
         view, alarm = found
-        task = asyncio.create_task(
-            self._acknowledge(alarm.identity, f"{view.state.athlete}: {alarm.message}")
-        )
-        self._acknowledging.add(task)
-        task.add_done_callback(self._acknowledging.discard)
+        self._respond(self._acknowledge(alarm.identity, f"{view.name}: {alarm.message}"))
 
     async def _acknowledge(self, identity: str, words: str) -> None:
         try:

@@ -113,7 +113,7 @@ def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
     view, alarm = calling[0]
     fill = palette.alarm_fill(alarm.priority, lit=heading.lit)
     more = f" +{len(calling) - 1} more " if len(calling) > 1 else " "
-    text = f" ▲ {view.state.athlete}: {alarm_words(alarm)} → {alarm.action}"
+    text = f" ▲ {view.name}: {alarm_words(alarm)} → {alarm.action}"
     return spread(Line((fit(text, width - len(more)), fill)), Line((more, fill)), width, fill)
 
 

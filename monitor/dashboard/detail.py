@@ -84,7 +84,7 @@ def gone_lines(name: str, width: int, height: int) -> list[Line]:
 def _title(view: AthleteView, width: int) -> Line:
     state = view.state
     left = Line(
-        (fit(state.athlete, 32), _HEADING),
+        (fit(view.name, 32), _HEADING),
         (f"  team {fit(state.team, 20)}  strap {fit(state.strap, 20)}", DIM),
     )
     right = Line()

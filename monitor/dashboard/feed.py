@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import redis.asyncio
@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 from monitor.backoff import Backoff
 from monitor.cancellation import end
 from monitor.dashboard.ledger import Ledger, active_alarms
+from monitor.dashboard.said_feed import SaidFeed
 from monitor.dashboard.snapshot import AthleteView, Closeup, Key, MonitorView, Snapshot
 from monitor.dashboard.tester_feed import TesterFeed
 from monitor.dashboard.trace import Trace
 from monitor.live_state import (
     ATHLETE_PATTERN,
+    CANARY_TEAM,
     MONITOR_PATTERN,
     TEAMS_KEY,
     AthleteState,
@@ -29,7 +31,12 @@ from monitor.live_state import (
     beats_key,
     wave_key,
 )
+from monitor.responses import RECEIVER_PATTERN, ReceiverState
 from monitor.sinks import decode_alarm, open_redis
+
+if TYPE_CHECKING:
+    # Reading rosters needs pydantic, showing none does not.
+    from monitor.roster import Roster
 
 POLL_S: Final = 0.25
 _DISCOVER_EVERY: Final = 4
@@ -41,6 +48,7 @@ _MOST_WAIT_S: Final = 2.0
 _state_decoder = msgspec.msgpack.Decoder(AthleteState)
 _monitor_decoder = msgspec.msgpack.Decoder(MonitorState)
 _beat_decoder = msgspec.msgpack.Decoder(BeatEntry)
+_receiver_decoder = msgspec.msgpack.Decoder(ReceiverState)
 _wave_decoder = msgspec.msgpack.Decoder(WaveMessage)
 
 
@@ -76,6 +84,8 @@ class Feed:
         Address of Redis.
     teams : iterable of str, optional
         Only these teams; all by default.
+    roster : Roster, optional
+        Who wears which pseudonym.
 
     Attributes
     ----------
@@ -83,14 +93,22 @@ class Feed:
         Waveforms of the athletes that are watched.
     tester : TesterFeed
         What the tester's view shows, while somebody looks at it.
+    said : SaidFeed
+        What physicians said of alarms, while somebody looks at their list.
     damaged : int
         Entries that could not be read.
     """
 
-    def __init__(self, url: str, teams: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, url: str, teams: Iterable[str] | None = None, *, roster: "Roster | None" = None
+    ) -> None:
         self.url = url
+        self._roster = roster
+        self._canary: tuple[bytes, float] | None = None
+        self._receivers: dict[str, ReceiverState] = {}
         self.traces: dict[Key, Trace] = {}
         self.tester = TesterFeed()
+        self.said = SaidFeed()
         self.damaged = 0
         self._only = frozenset(teams or ())
         self._client = open_redis(url)
@@ -165,7 +183,9 @@ class Feed:
         for key, seen in self._seen.items():
             history = records.get(key, [])
             alarms = tuple(active_alarms(seen.state, history))
-            views.append(AthleteView(seen.state, max(0.0, now - seen.changed_at), alarms, tuple(history)))
+            person = self._roster.person(*key) if self._roster is not None else None
+            age_s = max(0.0, now - seen.changed_at)
+            views.append(AthleteView(seen.state, age_s, alarms, tuple(history), person))
         return Snapshot(
             athletes=tuple(views),
             monitors=tuple(
@@ -177,6 +197,8 @@ class Feed:
             connected=self._connected,
             trouble=self._trouble,
             ever_connected=self._ever_connected,
+            canary_age_s=None if self._canary is None else now - self._canary[1],
+            receivers=tuple(self._receivers.values()),
         )
 
     # --- what is read --------------------------------------------------------------------------------------------
@@ -191,6 +213,7 @@ class Feed:
             await self._read_states()
             await self._read_closeup()
             await self.tester.read(self._client, list(self._seen), self._teams)
+            await self.said.read(self._client, self._teams)
             self._connected = self._ever_connected = True
             self._trouble = ""
             await asyncio.sleep(POLL_S)
@@ -206,6 +229,28 @@ class Feed:
                 await self._read_state(key)
         async for raw in self._client.scan_iter(match=MONITOR_PATTERN, count=1000):
             self._heartbeats.setdefault(raw.decode(), _Heartbeat(None, time.monotonic()))
+        await self._read_canary()
+        await self._read_receivers()
+
+    async def _read_canary(self) -> None:
+        entries: Any = await self._client.xrevrange(alarms_key(CANARY_TEAM), count=1)
+        if not entries or (self._canary is not None and self._canary[0] == entries[0][0]):
+            return
+        # Its age by the server's clock, which gave it its number.
+        seconds, micros = await self._client.time()
+        age_s = seconds + micros / 1e6 - int(entries[0][0].split(b"-")[0]) / 1e3
+        self._canary = (entries[0][0], time.monotonic() - max(0.0, age_s))
+
+    async def _read_receivers(self) -> None:
+        names = [raw async for raw in self._client.scan_iter(match=RECEIVER_PATTERN, count=1000)]
+        raws: Any = await self._client.mget(names) if names else []
+        self._receivers = {}
+        for name, raw in zip(names, raws, strict=True):
+            try:
+                if raw is not None:
+                    self._receivers[name.decode()] = _receiver_decoder.decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self.damaged += 1
 
     async def _read_state(self, key: Key) -> None:
         raw: Any = await self._client.hget(athlete_key(*key), "state")

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from monitor.catalogue import CATALOGUE
 from monitor.contract import Alarm
 from monitor.live_state import ActiveAlarm, AthleteState, by_urgency
@@ -57,6 +59,21 @@ class AlarmRecord:
         """Whether it stays after its condition is over until somebody acknowledges it."""
         return CATALOGUE[self.latest.kind].latched
 
+    @property
+    def escalated(self) -> bool:
+        """Whether its priority has risen since it was raised."""
+        return any(alarm.transition == "escalated" for alarm in self.transitions)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether nobody acknowledged it in time."""
+        return any(alarm.transition == "unanswered" for alarm in self.transitions)
+
+    @property
+    def told_with_strip(self) -> Alarm | None:
+        """The newest transition that carries a strip; None where there is none."""
+        return next((alarm for alarm in reversed(self.transitions) if alarm.strip is not None), None)
+
     def as_active(self) -> ActiveAlarm:
         """Return it as an athlete's state lists it."""
         return ActiveAlarm(
@@ -69,6 +86,10 @@ class AlarmRecord:
             raised_at=self.raised_at,
             acknowledged_by=self.acknowledged_by,
             cleared=self.cleared_at is not None,
+            acknowledged_at=self.acknowledged_at or 0.0,
+            strap=self.latest.strap,
+            escalated=self.escalated,
+            unanswered=self.unanswered,
         )
 
 
@@ -141,16 +162,8 @@ def _newest_word(alarm: ActiveAlarm, record: AlarmRecord, state_at: float) -> Ac
     if record.latest.at > state_at:
         return newest
     if record.acknowledged and not alarm.acknowledged_by:
-        return ActiveAlarm(
-            identity=alarm.identity,
-            kind=alarm.kind,
-            priority=alarm.priority,
-            technical=alarm.technical,
-            message=alarm.message,
-            action=alarm.action,
-            raised_at=alarm.raised_at,
-            acknowledged_by=record.acknowledged_by,
-            cleared=alarm.cleared,
+        return msgspec.structs.replace(
+            alarm, acknowledged_by=record.acknowledged_by, acknowledged_at=record.acknowledged_at or 0.0
         )
     return alarm
 

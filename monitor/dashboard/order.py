@@ -26,10 +26,10 @@ def arrange(views: Iterable[AthleteView], order: str, wanted: str = "") -> list[
 
     def matches(view: AthleteView) -> bool:
         state = view.state
-        return any(needle in text.casefold() for text in (state.athlete, state.team, state.source))
+        return any(needle in text.casefold() for text in (view.name, state.athlete, state.team, state.source))
 
     def key(view: AthleteView) -> tuple[object, ...]:
-        name = (view.state.athlete, view.state.team)
+        name = (view.name, view.state.team)
         calling = view.calling
         if calling:
             return (0, *urgency(calling), *name)

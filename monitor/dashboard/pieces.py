@@ -38,8 +38,9 @@ class TileMood:
 
 
 def full_name(view: AthleteView, mood: TileMood) -> str:
-    """Return the athlete's name, with the team where several teams are shown."""
-    return f"{view.state.team}/{view.state.athlete}" if mood.show_team else view.state.athlete
+    """Return what to call the athlete, with the team where several teams are shown, and the countdown of a pause."""
+    name = f"{view.state.team}/{view.name}" if mood.show_team else view.name
+    return f"‖{view.paused_words} {name}" if view.paused_words else name
 
 
 def category_words(category: str) -> str:
@@ -85,7 +86,10 @@ def kind_words(kind: str) -> str:
 
 def alarm_words(alarm: ActiveAlarm) -> str:
     """Return what an alarm is, in a few words."""
-    return f"{kind_words(alarm.kind)}, now over" if alarm.cleared else kind_words(alarm.kind)
+    words = kind_words(alarm.kind)
+    if alarm.unanswered and not alarm.acknowledged_by:
+        words = f"{words}, UNANSWERED"
+    return f"{words}, now over" if alarm.cleared else words
 
 
 def acknowledged_line(alarm: ActiveAlarm, width: int) -> Line:

@@ -77,6 +77,10 @@ class DrawnScreen(Screen[None]):
         """Return the alarm that the key ``a`` acknowledges: by default the most urgent of all."""
         return next(iter(snapshot.calling), None)
 
+    def whom(self, snapshot: Snapshot) -> Key | None:
+        """Return whose alarms the key ``p`` pauses: by default those of whoever calls most urgently."""
+        return next((view.key for view, _ in snapshot.calling), None)
+
 
 class GridScreen(DrawnScreen):
     """All athletes, page by page; whoever calls comes first and brings the first page up."""
@@ -190,6 +194,10 @@ class GridScreen(DrawnScreen):
         own = next((pair for pair in snapshot.calling if pair[0].key == self.cursor), None)
         return own or super().target(snapshot)
 
+    def whom(self, snapshot: Snapshot) -> Key | None:
+        """Return the athlete under the cursor, else whoever calls most urgently."""
+        return self.cursor or super().whom(snapshot)
+
     @property
     def shown(self) -> Sequence[AthleteView]:
         """The athletes on the page."""
@@ -301,6 +309,10 @@ class DetailScreen(DrawnScreen):
         """Return this athlete's alarm if there is one, else the most urgent of all."""
         own = next((pair for pair in snapshot.calling if pair[0].key == self.key), None)
         return own or super().target(snapshot)
+
+    def whom(self, _snapshot: Snapshot) -> Key | None:
+        """Return this athlete."""
+        return self.key
 
     def action_other(self, step: int) -> None:
         """Go to the next or previous athlete in the order of the grid."""

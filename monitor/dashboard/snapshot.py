@@ -1,12 +1,18 @@
 """What the dashboard knows at one moment, and how far it can be believed."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from monitor.contract import PRIORITIES
 from monitor.dashboard.ledger import AlarmRecord
-from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, MonitorState
+from monitor.live_state import CANARY_EVERY_S, ActiveAlarm, AthleteState, BeatEntry, MonitorState
+from monitor.responses import ReceiverState
+
+if TYPE_CHECKING:
+    # Reading rosters needs pydantic, showing none does not.
+    from monitor.roster import Person
 
 STALE_S: Final = 3.0
 """Age from which a state, or a strap's last packet, is no longer live."""
@@ -14,6 +20,8 @@ UNREADABLE_S: Final = 10.0
 """Age from which a heart rate is no longer shown at all."""
 MONITOR_GONE_S: Final = 5.0
 """Age from which a monitor without a heartbeat counts as gone."""
+CANARY_MISSING_S: Final = 3 * CANARY_EVERY_S
+"""Age of the last test alarm from which alarms may not arrive either."""
 
 
 class Key(NamedTuple):
@@ -47,17 +55,46 @@ class AthleteView:
         Not over, most urgent first.
     history : tuple of AlarmRecord
         All alarms known, the newest first.
+    person : Person or None
+        Who it is, where the roster knows.
     """
 
     state: AthleteState
     age_s: float
     alarms: tuple[ActiveAlarm, ...] = ()
     history: tuple[AlarmRecord, ...] = ()
+    person: "Person | None" = None
 
     @property
     def key(self) -> Key:
         """Whose it is."""
         return Key(self.state.team, self.state.athlete)
+
+    @property
+    def name(self) -> str:
+        """What to call the athlete: bib and name, else the pseudonym."""
+        return (self.person.label if self.person is not None else "") or self.state.athlete
+
+    @property
+    def paused_s(self) -> float:
+        """Seconds for which alarms still make no sound; 0 if they do."""
+        # The monitor's own clock says until when; how long ago it wrote that is known by ours.
+        return max(0.0, self.state.paused_until - self.state.updated_at - self.age_s)
+
+    @property
+    def paused_words(self) -> str:
+        """The countdown of a pause, such as ``1:43``; empty without one."""
+        left = math.ceil(self.paused_s)
+        return f"{left // 60}:{left % 60:02d}" if left else ""
+
+    def is_silenced(self, alarm: ActiveAlarm) -> bool:
+        """Whether the pause covers this alarm."""
+        covers = self.state.paused_covers
+        return (
+            self.paused_s > 0.0
+            and covers in PRIORITIES
+            and PRIORITIES.index(alarm.priority) >= PRIORITIES.index(covers)
+        )
 
     @property
     def calling(self) -> ActiveAlarm | None:
@@ -119,6 +156,10 @@ class Snapshot:
         Why it does not.
     ever_connected : bool
         Whether it ever has.
+    canary_age_s : float or None
+        Age of the last test alarm; None before the first.
+    receivers : tuple of ReceiverState
+        Who else takes alarms.
     """
 
     athletes: tuple[AthleteView, ...] = ()
@@ -127,6 +168,8 @@ class Snapshot:
     connected: bool = False
     trouble: str = ""
     ever_connected: bool = False
+    canary_age_s: float | None = None
+    receivers: tuple[ReceiverState, ...] = ()
 
     @property
     def calling(self) -> list[tuple[AthleteView, ActiveAlarm]]:
@@ -163,10 +206,22 @@ def monitor_words(snapshot: Snapshot) -> tuple[str, bool]:
         return f"Redis {verb} {duration(snapshot.waited_s)}", False
     if not snapshot.monitors:
         return "no monitor running", False
-    present = [m for m in snapshot.monitors if m.age_s <= MONITOR_GONE_S]
+    present = [m for m in snapshot.monitors if m.age_s <= MONITOR_GONE_S and not m.state.ended]
     if not present:
-        return f"monitor gone {duration(min(m.age_s for m in snapshot.monitors))}", False
-    return _present_words([m.state for m in present])
+        last = min(snapshot.monitors, key=lambda m: m.age_s)
+        # Who ends a monitor in order knows that nobody watches; whoever it was killed under does not.
+        what = "monitor ended" if last.state.ended else "MONITORING LOST"
+        return f"{what} {duration(last.age_s)}", False
+    words, well = _present_words([m.state for m in present])
+    if well and _canary_missing(snapshot, [m.state for m in present]):
+        return "test alarm missing: alarms may not arrive", False
+    return words, well
+
+
+def _canary_missing(snapshot: Snapshot, present: list[MonitorState]) -> bool:
+    ran_s = max(monitor.at - monitor.started_at for monitor in present)
+    age_s = ran_s if snapshot.canary_age_s is None else snapshot.canary_age_s
+    return min(ran_s, age_s) > CANARY_MISSING_S
 
 
 def _present_words(monitors: list[MonitorState]) -> tuple[str, bool]:

@@ -205,7 +205,7 @@ async def test_what_goes_away_is_said(redis_server: GuardedServer) -> None:
             await _shows(app, "no data 4 s")
             team.monitor_alive = False
             await _shows(app, "stale, 4 s old", within_s=10)
-            await _shows(app, "monitor gone", "nobody is watched", within_s=10)
+            await _shows(app, "MONITORING LOST", "nobody is watched", within_s=10)
             assert "good" not in _text(app)
             team.monitor_alive = True
             await _shows(app, "monitor live")

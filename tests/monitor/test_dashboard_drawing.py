@@ -417,7 +417,7 @@ def _monitor(**changes: object) -> MonitorState:
         (Snapshot(waited_s=4.0), "Redis not reached yet 4 s", False),
         (Snapshot(waited_s=130.0, ever_connected=True), "Redis unreachable 2 min", False),
         (Snapshot(connected=True), "no monitor running", False),
-        (Snapshot(connected=True, monitors=(MonitorView(_monitor(), 12.0),)), "monitor gone 12 s", False),
+        (Snapshot(connected=True, monitors=(MonitorView(_monitor(), 12.0),)), "MONITORING LOST 12 s", False),
         (
             Snapshot(connected=True, monitors=(MonitorView(_monitor(broker_connected=False), 0.0),)),
             "monitor: broker away",
