@@ -1,6 +1,7 @@
 """How late a simulator is, in bounded memory."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 _BIN_S = 1e-4
 _BINS = 20_000
@@ -21,6 +22,14 @@ class Lateness:
         seconds = max(seconds, 0.0)
         self.max_s = max(self.max_s, seconds)
         self._counts[min(int(seconds / _BIN_S), _BINS - 1)] += 1
+
+    def add_many(self, seconds: NDArray[np.float64]) -> None:
+        """Enter several at once, shape ``[n]``."""
+        if len(seconds) == 0:
+            return
+        late = np.maximum(seconds, 0.0)
+        self.max_s = max(self.max_s, float(late.max()))
+        self._counts += np.bincount(np.minimum((late / _BIN_S).astype(np.int64), _BINS - 1), minlength=_BINS)
 
     def __len__(self) -> int:
         """Return how many were entered."""
