@@ -24,7 +24,7 @@ from simulators.records import Record, find_record, read_record
 
 CACHE_VARIABLE: Final = "STRAPWATCH_CACHE"
 _BLOCK_S: Final = 60.0
-_FIELDS: Final = ("r_sample", "window", "context", "complete", "label", "missed")
+_FIELDS: Final = ("r_sample", "window", "template", "context", "complete", "label", "missed")
 
 
 def cache_folder() -> Path:
@@ -131,6 +131,7 @@ def cut(record: Record, *, name: str | None = None) -> BeatSet:
         record=np.zeros(len(beats), np.int64),
         r_sample=beats.r_sample,
         window=beats.window,
+        template=beats.template,
         context=beats.context,
         complete=beats.complete,
         label=label,
@@ -146,7 +147,17 @@ def stages_version() -> str:
 
     digest = hashlib.sha256()
     folder = Path(monitor.__file__).parent
-    names = ("beat_matching", "beats", "denoise", "filters", "history", "line", "quality", "rpeaks")
+    names = (
+        "beat_matching",
+        "beats",
+        "denoise",
+        "filters",
+        "history",
+        "line",
+        "quality",
+        "rpeaks",
+        "template",
+    )
     for name in names:
         digest.update((folder / f"{name}.py").read_bytes())
     for name in ("annotations", "records"):

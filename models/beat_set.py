@@ -28,7 +28,9 @@ class BeatSet:
         Where the monitor found the R peak.
     window : ndarray of float32, shape ``[beats, 600]``
         Millivolt, classifier path.
-    context : ndarray of float32, shape ``[beats, 6]``
+    template : ndarray of float32, shape ``[beats, 600]``
+        Millivolt, the athlete's own usual beat.
+    context : ndarray of float32, shape ``[beats, len(CONTEXT_FIELDS)]``
         See `monitor.contract.CONTEXT_FIELDS`.
     complete : ndarray of bool, shape ``[beats]``
         False where the window was cut short: such a beat is never classified.
@@ -42,6 +44,7 @@ class BeatSet:
     record: IntArray
     r_sample: IntArray
     window: FloatArray
+    template: FloatArray
     context: FloatArray
     complete: BoolArray
     label: NDArray[np.int8]
@@ -58,6 +61,7 @@ class BeatSet:
             record=self.record[chosen],
             r_sample=self.r_sample[chosen],
             window=self.window[chosen],
+            template=self.template[chosen],
             context=self.context[chosen],
             complete=self.complete[chosen],
             label=self.label[chosen],
@@ -80,6 +84,7 @@ class BeatSet:
             record=np.zeros(len(part), np.int64),
             r_sample=part.r_sample,
             window=part.window,
+            template=part.template,
             context=part.context,
             complete=part.complete,
             label=part.label,
@@ -108,6 +113,7 @@ class BeatSet:
             ),
             r_sample=np.concatenate([part.r_sample for part in parts]),
             window=np.concatenate([part.window for part in parts]),
+            template=np.concatenate([part.template for part in parts]),
             context=np.concatenate([part.context for part in parts]),
             complete=np.concatenate([part.complete for part in parts]),
             label=np.concatenate([part.label for part in parts]),

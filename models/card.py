@@ -37,8 +37,11 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         A beat whose likeliest class is less likely than this is "unsure".
     temperature : float
         Logits are divided by it before they become probabilities.
+    class_bias : list of float
+        Added to the logits, class by class, before the temperature: where the line between two classes lies.
     training_records, validation_records : list of str
-        What the weights were fitted to, and what chose the epoch, `temperature` and `unsure_below`.
+        What the weights were fitted to, and what else took part in choosing settings, `temperature`, `class_bias` and
+        `unsure_below`.
     training : dict
         Settings of the training run.
     results : dict
@@ -62,6 +65,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     classes: list[str]
     unsure_below: float
     temperature: float
+    class_bias: list[float]
     training_records: list[str]
     validation_records: list[str]
     training: dict[str, Any]

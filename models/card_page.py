@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from models.card import ModelCard, read_card
 from models.runtime import SHIPPED_WEIGHTS
-from monitor.contract import AAMI_CLASSES
+from monitor.contract import AAMI_CLASSES, CONTEXT_FIELDS
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "model-card.md"
 
@@ -36,29 +36,39 @@ def _head(card: ModelCard) -> str:
         "## Intended use\n\n"
         f"{card.intended_use}\n\n"
         "Input: one beat's window (600 points on a 360 Hz grid, R peak in the middle, after the classifier's filters "
-        "and wavelet denoising) and six values about the RR intervals around it, as far as they are known 0.833 s "
-        "after the R peak. Output: probabilities of the AAMI classes N, S, V, F and Q, and a label: the likeliest "
-        f'class, or "unsure" where even that one is less likely than {card.unsure_below}.\n\n'
+        "and wavelet denoising), the athlete's own usual beat as learnt without labels until then (its template), and "
+        f"{len(CONTEXT_FIELDS)} values about RR intervals and the comparison with the template, as far as they are "
+        "known 0.833 s after the R peak. Output: probabilities of the AAMI classes N, S, V, F and Q, and a label: the "
+        f'likeliest class, or "unsure" where even that one is less likely than {card.unsure_below}.\n\n'
         "The network is in the family of Grunet (W. Ji, D. Zhu, IEEE Access): convolutions and max-pooling, a GRU over "
         "time after each of three down-sampling steps, linear up-sampling beside the encoder's features. It differs "
-        "from the paper's: a strided stem, small widths, and the RR context."
+        "from the paper's: a strided stem over window and template, small widths, and the context."
     )
 
 
 def _data(card: ModelCard) -> str:
+    databases = {name.partition("/")[0] for name in card.training_records}
+    fitted = "\n".join(
+        f"- **Fitted to** {len(_of(card.training_records, database))} records of {database}: "
+        f"{_numbers(_of(card.training_records, database))}."
+        for database in sorted(databases)
+    )
     return (
         "## Data\n\n"
-        "MIT-BIH Arrhythmia Database (PhysioNet), first lead"
-        f"{', in training the second too' if card.training.get('leads') == 2 else ''}; beats as the monitor's own "
-        "streaming stages cut them, so that training sees what live use sees. Paced records (102, 104, 107, 217) are "
-        "left out.\n\n"
-        f"- **Fitted to** ({len(card.training_records)} records of DS1): {_numbers(card.training_records)}.\n"
-        f"- **Epoch, temperature and threshold chosen on** ({len(card.validation_records)} records of DS1): "
-        f"{_numbers(card.validation_records)}.\n"
+        "MIT-BIH Arrhythmia Database and MIT-BIH Supraventricular Arrhythmia Database (PhysioNet), first lead, in "
+        "training the second too; beats as the monitor's own streaming stages cut them, so that training sees what "
+        "live use sees. Paced records (102, 104, 107, 217) are left out.\n\n"
+        f"{fitted}\n"
+        "- **Chosen on** the same patients by five-fold cross-validation, each judged by a network not fitted to that "
+        f"patient, and on {_numbers(card.validation_records)}: settings, class bias, temperature and threshold.\n"
         f"- **Tested on** DS2 ({len(card.results.get('ds2', {}).get('records', {}))} records), never chosen by it. "
-        "Records 201 and 202 are one person: 201 is in validation, so no weight was fitted to a patient of DS2, and "
-        "results are also given without 202."
+        "Records 201 and 202 are one person: 201 only takes part in choosing, so no weight was fitted to a patient of "
+        "DS2, and results are also given without 202."
     )
+
+
+def _of(records: list[str], database: str) -> list[str]:
+    return [name for name in records if name.startswith(f"{database}/")]
 
 
 def _training(card: ModelCard) -> str:
@@ -67,7 +77,7 @@ def _training(card: ModelCard) -> str:
         "## Training\n\n"
         f"{card.date}, from commit `{card.commit}`: {settings}. AdamW, one-cycle learning rate, logit-adjusted cross "
         "entropy, averaged weights; windows are varied by shifts of a few samples, gain, baseline wander and noise, "
-        "the RR context by jitter and unknown values. `make train` repeats it."
+        "the context by jitter, unknown values and missing templates. `make train` repeats it."
     )
 
 
@@ -82,11 +92,13 @@ def _results(card: ModelCard) -> str:
     else:
         parts += ["### DS2 (test)", _summary(_variants(ds2)), _by_class(ds2["gross"])]
         parts += ["### DS2 by record", _by_record(ds2["records"])]
-    parts += [
-        "### Validation patients (chosen by, so flattering)",
-        _summary({"validation": card.results["validation"]}),
-        _by_class(card.results["validation"]),
-    ]
+    folds = card.results.get("cross_validation")
+    if folds:
+        parts += [
+            "### Training patients, cross-validated (settings and constants chosen by them, so a little flattering)",
+            _summary(folds),
+            *(_by_class(result) for result in folds.values()),
+        ]
     return "\n\n".join(parts)
 
 

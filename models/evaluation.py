@@ -28,7 +28,9 @@ def announce(classifier: BeatClassifier, beats: BeatSet) -> NDArray[np.int8]:
     """Return the label of each beat as live use would give it, int8 of shape ``[beats]``."""
     label = np.full(len(beats), UNSURE_LABEL, np.int8)
     whole = np.flatnonzero(beats.complete)
-    label[whole] = classifier.labels(classifier.probabilities(beats.window[whole], beats.context[whole]))
+    label[whole] = classifier.labels(
+        classifier.probabilities(beats.window[whole], beats.template[whole], beats.context[whole])
+    )
     return label
 
 

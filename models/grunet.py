@@ -6,69 +6,18 @@ fraction of the work, and the RR intervals around the beat beside its shape.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, cast
+from dataclasses import asdict
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.encoding import CONTEXT_WIDTH
+from models.encoding import CHANNELS, CONTEXT_WIDTH
+from models.sizes import NETWORKS, GrunetConfig, GrunetPaperConfig, sizes_of
 from monitor.contract import AAMI_CLASSES, WINDOW_POINTS
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrunetConfig:
-    """Sizes of the product's network.
-
-    Attributes
-    ----------
-    stem_width, stem_kernel, stem_stride : int
-        The convolution that shortens the window before any GRU runs.
-    widths : tuple of int
-        Channels of the three down-sampling steps.
-    kernel : int
-        Points a convolution spans.
-    out_width, out_bins : int
-        Channels and stretches of time that the output layer keeps.
-    context_width, head_width : int
-        Hidden units for the RR context and for the joint layer.
-    dropout : float
-        Share of the joint layer's inputs dropped while training.
-    """
-
-    stem_width: int = 16
-    stem_kernel: int = 15
-    stem_stride: int = 5
-    widths: tuple[int, int, int] = (16, 24, 32)
-    kernel: int = 5
-    out_width: int = 16
-    out_bins: int = 10
-    context_width: int = 24
-    head_width: int = 48
-    dropout: float = 0.3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrunetPaperConfig:
-    """Sizes of the paper's network, which the paper does not give.
-
-    Attributes
-    ----------
-    stem_width : int
-        Channels at full length, before the first down-sampling step.
-    widths : tuple of int
-        Channels of the three down-sampling steps.
-    kernel : int
-        Points a convolution spans.
-    out_width : int
-        Channels of the last convolution.
-    """
-
-    stem_width: int = 16
-    widths: tuple[int, int, int] = (32, 64, 128)
-    kernel: int = 3
-    out_width: int = 4
+__all__ = ["NETWORKS", "Grunet", "GrunetConfig", "GrunetPaper", "GrunetPaperConfig", "build", "config_of"]
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -96,14 +45,14 @@ class _Down(nn.Module):
 
 
 class _Up(nn.Module):
-    """Linear interpolation to twice the length, beside the encoder's features of that length."""
+    """Linear interpolation to the length of the encoder's features, and those beside it."""
 
     def __init__(self, inputs: int, beside: int, outputs: int, kernel: int) -> None:
         super().__init__()
         self.convolution = _convolution(inputs + beside, outputs, kernel)
 
     def forward(self, signal: Tensor, beside: Tensor) -> Tensor:
-        longer = functional.interpolate(signal, scale_factor=2.0, mode="linear", align_corners=False)
+        longer = functional.interpolate(signal, size=beside.shape[-1], mode="linear", align_corners=False)
         return cast("Tensor", self.convolution(torch.cat([longer, beside], dim=1)))
 
 
@@ -135,9 +84,9 @@ class GrunetPaper(nn.Module):
         self.out_linear = nn.Linear(config.out_width * WINDOW_POINTS, len(AAMI_CLASSES))
 
     def forward(self, window: Tensor, context: Tensor) -> Tensor:
-        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]``; `context` is not looked at."""
+        """Return logits ``[beats, 5]`` of windows ``[beats, 600]`` or ``[beats, 2, 600]``; only the window is used."""
         del context
-        at_600 = self.stem(window.unsqueeze(1))
+        at_600 = self.stem(window.unsqueeze(1) if window.dim() == 2 else window[:, :1])
         at_300 = self.down1(at_600)
         at_150 = self.down2(at_300)
         at_75 = self.down3(at_150)
@@ -150,8 +99,8 @@ class GrunetPaper(nn.Module):
 class Grunet(nn.Module):
     """The product's network.
 
-    A strided convolution shortens the window to 120 points, so the three GRUs run over 60, 30 and 15 steps; the
-    decoder ends at 60. The output layer keeps the order of time coarsely, and the RR context joins it there.
+    A strided convolution shortens window and template to 60 points, so the three GRUs run over 30, 15 and 7 steps; the
+    decoder ends at 30. The output layer keeps the order of time coarsely, and the RR context joins it there.
 
     Parameters
     ----------
@@ -163,18 +112,21 @@ class Grunet(nn.Module):
         super().__init__()
         self.config = config
         first, second, third = config.widths
-        steps = WINDOW_POINTS // config.stem_stride // 2
-        if steps % 4 or steps % config.out_bins:
-            raise ValueError(f"{steps} steps after stem and pooling: need a multiple of 4 and of out_bins")
-        self.stem = _convolution(1, config.stem_width, config.stem_kernel, config.stem_stride)
+        self.stem = _convolution(CHANNELS, config.stem_width, config.stem_kernel, config.stem_stride)
         self.down1 = _Down(config.stem_width, first, config.kernel)
         self.down2 = _Down(first, second, config.kernel)
         self.down3 = _Down(second, third, config.kernel)
         self.up2 = _Up(third, second, second, config.kernel)
         self.up1 = _Up(second, first, first, config.kernel)
         self.out_convolution = _convolution(first, config.out_width, 1)
-        self.out_pool = nn.AvgPool1d(steps // config.out_bins)
-        self.context = nn.Sequential(nn.Linear(CONTEXT_WIDTH, config.context_width), nn.ReLU(inplace=True))
+        self.out_pool = nn.AvgPool1d(config.steps // config.out_bins)
+        self.context = nn.Sequential(
+            nn.Dropout(config.dropout / 6),
+            nn.Linear(CONTEXT_WIDTH, 2 * config.context_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(2 * config.context_width, config.context_width),
+            nn.ReLU(inplace=True),
+        )
         joint = config.out_width * config.out_bins + config.context_width
         self.head = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -184,17 +136,14 @@ class Grunet(nn.Module):
         )
 
     def forward(self, window: Tensor, context: Tensor) -> Tensor:
-        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]`` and contexts ``[beats, 12]``."""
-        at_60 = self.down1(self.stem(window.unsqueeze(1)))
-        at_30 = self.down2(at_60)
-        at_15 = self.down3(at_30)
-        signal = self.up2(at_15, at_30)
-        signal = self.up1(signal, at_60)
+        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 2, 600]`` and contexts."""
+        long = self.down1(self.stem(window))
+        middle = self.down2(long)
+        short = self.down3(middle)
+        signal = self.up2(short, middle)
+        signal = self.up1(signal, long)
         shape = self.out_pool(self.out_convolution(signal)).flatten(1)
         return cast("Tensor", self.head(torch.cat([shape, self.context(context)], dim=1)))
-
-
-NETWORKS: Final = ("grunet", "grunet-paper")
 
 
 def build(name: str, config: Mapping[str, Any] | None = None) -> Grunet | GrunetPaper:
@@ -210,19 +159,10 @@ def build(name: str, config: Mapping[str, Any] | None = None) -> Grunet | Grunet
     Raises
     ------
     ValueError
-        If there is no such network, or a size it does not have.
+        See `models.sizes.sizes_of`.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"network {name!r}: choose one of {', '.join(NETWORKS)}")
-    values: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in (config or {}).items()
-    }
-    try:
-        if name == "grunet":
-            return Grunet(GrunetConfig(**values))
-        return GrunetPaper(GrunetPaperConfig(**values))
-    except TypeError as error:
-        raise ValueError(f"sizes of {name}: {error}") from error
+    sizes = sizes_of(name, config)
+    return Grunet(sizes) if isinstance(sizes, GrunetConfig) else GrunetPaper(sizes)
 
 
 def config_of(network: Grunet | GrunetPaper) -> dict[str, Any]:

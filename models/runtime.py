@@ -1,38 +1,43 @@
-"""Loads shipped weights and runs them: refuses what is not as its card says, never loses a beat to a failing device.
+"""Loads shipped weights and runs them: refuses what is not as its card says, never loses a beat to a failing runtime.
 
-Weights are read as safetensors; nothing is ever unpickled. Devices stand in a chain, the fastest first: one that
-fails in the middle of a batch is left behind, the same beats go to the next, and the log says so.
+Weights are read as safetensors; nothing is ever unpickled. Runtimes stand in a chain, the first choice first: one that
+fails in the middle of a batch is left behind, the same beats go to the next, and the log says so. NumPy is the first
+choice on a CPU: it answers as fast as torch (``python -m benchmarks.classifier``) and starts without it. torch is only
+imported where it is asked for, or needed.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol, get_args
 
 import numpy as np
 import structlog
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
+from safetensors.numpy import load as load_tensors
 
 from models.card import ModelCard, read_card
 from models.encoding import ENCODING_VERSION, encode_context, encode_windows
-from models.grunet import Grunet, GrunetPaper, build
+from models.numpy_network import NumpyGrunet
+from models.sizes import sizes_of, tensor_shapes
+from models.softmax import softmax
 from monitor.beats import input_path_version
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import ModelError, UsageError
 
 SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "grunet.safetensors"
+CROSSFIT_WEIGHTS: Final = Path(__file__).parent / "weights" / "crossfit" / "grunet.safetensors"
+"""Fitted to DS2 instead of DS1, for classes of DS1 by a network that has not seen them."""
 MICRO_BATCH: Final = 256
-"""Beats that go to a device at once; more are split."""
+"""Beats that go to a runtime at once; more are split."""
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "torch"]
 _LOG = structlog.get_logger(__name__)
 
 
 class Backend(Protocol):
-    """One device that can run the network.
+    """One runtime on one device that can run the network.
 
     Attributes
     ----------
@@ -43,40 +48,33 @@ class Backend(Protocol):
     name: str
 
     def logits(self, window: FloatArray, context: FloatArray) -> FloatArray:
-        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 600]`` and contexts ``[beats, 12]``.
+        """Return logits ``[beats, 5]`` of encoded windows ``[beats, 2, 600]`` and contexts.
 
         Raises
         ------
         RuntimeError, MemoryError
-            If the device fails.
+            If the runtime fails.
         """
         ...
 
 
-class TorchBackend:
-    """PyTorch on one device.
+class NumpyBackend:
+    """NumPy on the CPU.
 
     Parameters
     ----------
-    network : Grunet or GrunetPaper
-        With its weights; it is moved to the device.
-    device : str
-        ``"cpu"`` or ``"cuda"``.
+    network : NumpyGrunet
+        With its weights.
     """
 
-    def __init__(self, network: Grunet | GrunetPaper, device: str) -> None:
-        self.name = f"torch {device}"
-        self._device = torch.device(device)
-        self._network = network.to(self._device).eval()
+    name = "numpy"
+
+    def __init__(self, network: NumpyGrunet) -> None:
+        self._network = network
 
     def logits(self, window: FloatArray, context: FloatArray) -> FloatArray:
         """Return logits, see `Backend`."""
-        with torch.inference_mode():
-            answer = self._network(
-                torch.from_numpy(window).to(self._device), torch.from_numpy(context).to(self._device)
-            )
-            result: FloatArray = answer.cpu().numpy()
-        return result
+        return self._network(window, context)
 
 
 class Classifier:
@@ -86,36 +84,38 @@ class Classifier:
     ----------
     card : ModelCard
         What the network is.
-    backends : sequence of Backend
-        The one to use first, then those to fall back on.
+    backends : sequence of callables
+        Each makes a backend when it is needed: the one to use first, then those to fall back on.
     micro_batch : int
         Beats that go to a backend at once.
     """
 
     def __init__(
-        self, card: ModelCard, backends: Sequence[Backend], *, micro_batch: int = MICRO_BATCH
+        self, card: ModelCard, backends: Sequence[Callable[[], Backend]], *, micro_batch: int = MICRO_BATCH
     ) -> None:
         self.card = card
         self.name = f"{card.name} {card.version}"
         self.input_path = card.input_path
-        # Records that chose the epoch and the thresholds are not unseen either.
+        # Records that took part in choosing settings and thresholds are not unseen either.
         self.training_records = frozenset((*card.training_records, *card.validation_records))
-        self._backends = list(backends)
+        self._next = list(backends[1:])
+        self._backend = backends[0]()
+        self._bias = np.array(card.class_bias, np.float32)
         self._micro_batch = micro_batch
 
     @property
     def backend(self) -> str:
         """Name of the backend in use."""
-        return self._backends[0].name
+        return self._backend.name
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return class probabilities, float32 of shape ``[beats, 5]``.
 
         Parameters
         ----------
-        window : ndarray of float32, shape ``[beats, 600]``
+        window, template : ndarray of float32, shape ``[beats, 600]``
             Millivolt.
-        context : ndarray of float32, shape ``[beats, 6]``
+        context : ndarray of float32, shape ``[beats, len(CONTEXT_FIELDS)]``
             See `monitor.contract.CONTEXT_FIELDS`.
 
         Raises
@@ -126,8 +126,8 @@ class Classifier:
         answer = np.empty((len(window), len(AAMI_CLASSES)), np.float32)
         for begin in range(0, len(window), self._micro_batch):
             part = slice(begin, begin + self._micro_batch)
-            logits = self._logits(encode_windows(window[part]), encode_context(context[part]))
-            answer[part] = softmax(logits / np.float32(self.card.temperature))
+            logits = self._logits(encode_windows(window[part], template[part]), encode_context(context[part]))
+            answer[part] = softmax((logits + self._bias) / np.float32(self.card.temperature))
         return answer
 
     def labels(self, probabilities: FloatArray) -> NDArray[np.int8]:
@@ -141,26 +141,19 @@ class Classifier:
 
     def _logits(self, window: FloatArray, context: FloatArray) -> FloatArray:
         while True:
-            backend = self._backends[0]
             try:
-                return backend.logits(window, context)
+                return self._backend.logits(window, context)
             except (RuntimeError, MemoryError) as error:
-                if len(self._backends) == 1:
-                    raise ModelError(f"{self.name} cannot run on {backend.name}: {error}") from error
-                del self._backends[0]
+                failed = self._backend.name
+                if not self._next:
+                    raise ModelError(f"{self.name} cannot run on {failed}: {error}") from error
+                self._backend = self._next.pop(0)()
                 _LOG.warning(
                     "classifier backend failed, going on with the next",
-                    failed=backend.name,
+                    failed=failed,
                     next=self.backend,
                     reason=str(error),
                 )
-
-
-def softmax(logits: FloatArray) -> FloatArray:
-    """Return probabilities of logits, along the last axis."""
-    exponential = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: FloatArray = exponential / exponential.sum(axis=-1, keepdims=True)
-    return probabilities
 
 
 def load_classifier(path: Path | None = None, *, device: Device = "auto", threads: int = 1) -> Classifier:
@@ -170,10 +163,11 @@ def load_classifier(path: Path | None = None, *, device: Device = "auto", thread
     ----------
     path : Path, optional
         A ``.safetensors`` file with its ``.json`` card beside it; the shipped Grunet by default.
-    device : {'auto', 'cpu', 'cuda'}
-        Where to run; 'auto' takes CUDA where there is one, and the CPU should it fail.
+    device : {'auto', 'cpu', 'cuda', 'torch'}
+        Where to run, and by what; 'auto' and 'cpu' take NumPy, and torch should it fail, 'cuda' torch on a GPU, and the
+        CPU should that fail, 'torch' torch on the CPU.
     threads : int
-        CPU threads that torch may use, in this whole process.
+        CPU threads that may be used, in this whole process.
 
     Raises
     ------
@@ -184,31 +178,34 @@ def load_classifier(path: Path | None = None, *, device: Device = "auto", thread
         If the device is unknown or not there.
     """
     path = path or SHIPPED_WEIGHTS
-    devices = _devices(device)
+    if device not in get_args(Device):
+        raise UsageError(f"device {device!r}: choose one of {', '.join(get_args(Device))}")
     if threads < 1:
         raise UsageError(f"{threads} threads: at least 1 is needed")
     card = read_card(path)
     _check_versions(card, path)
-    state = _read_weights(card, path)
-    torch.set_num_threads(threads)
-    backends = []
-    for name in devices:
-        network = _network(card, path)
-        network.load_state_dict(state)
-        backends.append(TorchBackend(network, name))
-    return Classifier(card, backends)
+    weights = _read_weights(card, path)
 
+    def by_torch(where: str) -> Callable[[], Backend]:
+        def make() -> Backend:
+            from models.torch_backend import torch_backend
 
-def _devices(device: str) -> tuple[str, ...]:
-    if device not in get_args(Device):
-        raise UsageError(f"device {device!r}: choose one of {', '.join(get_args(Device))}")
-    if device == "cpu":
-        return ("cpu",)
-    if torch.cuda.is_available():
-        return ("cuda", "cpu")
-    if device == "cuda":
-        raise UsageError("device 'cuda': torch finds none here; install a CUDA build of torch, or use 'cpu'")
-    return ("cpu",)
+            return torch_backend(card, weights, where, threads=threads)
+
+        return make
+
+    def by_numpy() -> Backend:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads, user_api="blas")
+        return NumpyBackend(NumpyGrunet(weights, card.config))
+
+    chain = [by_numpy, by_torch("cpu")] if card.network == "grunet" else [by_torch("cpu")]
+    if device == "torch":
+        chain = [by_torch("cpu")]
+    elif device == "cuda":
+        chain.insert(0, by_torch("cuda"))
+    return Classifier(card, chain)
 
 
 def _check_versions(card: ModelCard, path: Path) -> None:
@@ -223,16 +220,11 @@ def _check_versions(card: ModelCard, path: Path) -> None:
             f"{path}: input path is {card.input_path}, this version cuts its beats by {input_path_version()}: "
             "train anew, or use the version that the weights came with"
         )
+    if len(card.class_bias) != len(AAMI_CLASSES):
+        raise ModelError(f"{path}: class_bias holds {len(card.class_bias)} values, one a class is needed")
 
 
-def _network(card: ModelCard, path: Path) -> Grunet | GrunetPaper:
-    try:
-        return build(card.network, card.config)
-    except (ValueError, RuntimeError) as error:
-        raise ModelError(f"{path}: the card describes no network of this version ({error})") from error
-
-
-def _read_weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
+def _read_weights(card: ModelCard, path: Path) -> dict[str, FloatArray]:
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -245,16 +237,19 @@ def _read_weights(card: ModelCard, path: Path) -> dict[str, torch.Tensor]:
             f"{path}: SHA-256 is {found[:12]}…, its card says {card.sha256[:12]}…; put back its own file"
         )
     try:
-        state: dict[str, torch.Tensor] = load_tensors(content)
+        weights: dict[str, FloatArray] = load_tensors(content)
     except SafetensorError as error:
         raise ModelError(f"{path}: damaged weights file ({error})") from error
-    expected = {name: list(value.shape) for name, value in _network(card, path).state_dict().items()}
+    try:
+        expected = tensor_shapes(sizes_of(card.network, card.config))
+    except ValueError as error:
+        raise ModelError(f"{path}: the card describes no network of this version ({error})") from error
     for source, shapes in (
         ("its card says", card.tensors),
         (f"network {card.network} with the card's sizes needs", expected),
     ):
-        _check_shapes({name: list(value.shape) for name, value in state.items()}, shapes, path, source)
-    return state
+        _check_shapes({name: list(value.shape) for name, value in weights.items()}, shapes, path, source)
+    return weights
 
 
 def _check_shapes(

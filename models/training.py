@@ -70,17 +70,17 @@ class TrainingSettings:
         Of weights, draws, augmentation and dropout.
     """
 
-    epochs: int = 12
-    beats_per_epoch: int = 10_000
+    epochs: int = 14
+    beats_per_epoch: int = 12_000
     batch: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
     logit_adjustment: float = 0.5
     label_smoothing: float = 0.0
-    rare_per_record: int = 250
-    quickened: float = 0.25
+    rare_per_record: int = 150
+    quickened: float = 0.15
     averaging: float = 0.99
-    patience: int = 12
+    patience: int = 14
     seed: int = 1
 
 
@@ -114,7 +114,7 @@ class Epoch:
 def train(
     network: Network,
     training: BeatSet,
-    validation: BeatSet,
+    validation: BeatSet | None,
     settings: TrainingSettings,
     folder: Path,
     *,
@@ -127,8 +127,10 @@ def train(
     ----------
     network : Grunet or GrunetPaper
         Trained from the weights it has, unless `folder` holds a checkpoint of the same settings.
-    training, validation : BeatSet
-        Beats to learn from, and of other patients, to choose the epoch by; `BeatSet.learnable` in both.
+    training : BeatSet
+        Beats to learn from, `BeatSet.learnable`.
+    validation : BeatSet or None
+        Beats of other patients, to choose the epoch by; without them the last epoch is kept.
     settings : TrainingSettings
         See there.
     folder : Path
@@ -161,7 +163,7 @@ def train(
         if stale >= settings.patience:
             break
         loss = _one_epoch(network, average, optimizer, training, settings, number, steps)
-        counts = validation.count(predict(average, validation).argmax(axis=1))
+        counts = ClassCounts() if validation is None else _validate(average, validation)
         value = (f1(counts, "S") + f1(counts, "V")) / 2
         epoch = Epoch(
             epoch=number,
@@ -170,7 +172,7 @@ def train(
             s_f1=f1(counts, "S"),
             v_f1=f1(counts, "V"),
             accuracy=counts.accuracy or 0.0,
-            best=value > best_before,
+            best=validation is None or value > best_before,
         )
         if epoch.best:
             save_file(_cpu(average.state_dict()), folder / BEST_FILE)
@@ -185,6 +187,10 @@ def train(
     return history
 
 
+def _validate(network: Network, validation: BeatSet) -> ClassCounts:
+    return validation.count(predict(network, validation).argmax(axis=1))
+
+
 def predict(network: Network, beats: BeatSet) -> FloatArray:
     """Return the network's logits for `beats`, shape ``[beats, 5]``."""
     network.eval()
@@ -192,7 +198,7 @@ def predict(network: Network, beats: BeatSet) -> FloatArray:
     with torch.inference_mode():
         for begin in range(0, len(beats), _BATCH_FOR_INFERENCE):
             part = slice(begin, begin + _BATCH_FOR_INFERENCE)
-            window = torch.from_numpy(encode_windows(beats.window[part]))
+            window = torch.from_numpy(encode_windows(beats.window[part], beats.template[part]))
             context = torch.from_numpy(encode_context(beats.context[part]))
             parts.append(network(window, context).numpy())
     return np.concatenate(parts) if parts else np.empty((0, len(AAMI_CLASSES)), np.float32)
@@ -278,15 +284,16 @@ def _one_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         normal = label[begin : begin + settings.batch] == 0
-        window, context = quicken(
+        window, template, context = quicken(
             training.window[part],
+            training.template[part],
             training.context[part],
             normal & (random.random(len(part)) < settings.quickened),
             random,
         )
-        window = encode_windows(augment_windows(window, random))
-        context = encode_context(augment_context(context, random))
-        logits = network(torch.from_numpy(window), torch.from_numpy(context))
+        context, template = augment_context(context, template, random)
+        encoded = encode_windows(*augment_windows(window, template, random))
+        logits = network(torch.from_numpy(encoded), torch.from_numpy(encode_context(context)))
         loss = functional.cross_entropy(
             logits + prior,
             torch.from_numpy(label[begin : begin + settings.batch]),

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor import denoise, filters
+from monitor import denoise, filters, template
 from monitor.compiled import compiled
 from monitor.contract import (
     CONTEXT_FIELDS,
@@ -39,9 +39,9 @@ _HALF: Final = WINDOW_POINTS // 2
 
 
 def input_path_version() -> str:
-    """Return a hash of everything that shapes a beat's window and context."""
+    """Return a hash of everything that shapes a beat's window, template and context."""
     described = {
-        "layout": 1,
+        "layout": 2,
         "band_hz": filters.CLASSIFIER_BAND_HZ,
         "orders": filters.CLASSIFIER_ORDERS,
         "grid_hz": denoise.GRID_HZ,
@@ -51,6 +51,7 @@ def input_path_version() -> str:
         "lanczos": _LANCZOS,
         "context": CONTEXT_FIELDS,
         "rr": [RR_KEPT, MAX_RR_S],
+        "template": template.described(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -271,7 +272,7 @@ class BeatBank(RowStage):
             return Beats.empty()
         out = np.empty((room, 4), np.int64)
         quality = np.empty(room, np.float32)
-        context = np.empty((room, len(CONTEXT_FIELDS)), np.float32)
+        context = np.full((room, len(CONTEXT_FIELDS)), np.nan, np.float32)
         n = _close(
             rows,
             history.end[rows],
@@ -301,6 +302,7 @@ class BeatBank(RowStage):
             quality=quality[:n],
             complete=complete,
             window=window,
+            template=np.zeros((n, WINDOW_POINTS), np.float32),
             context=context[:n],
             probabilities=np.zeros((n, 5), np.float32),
             label=np.full(n, UNSURE_LABEL, np.int8),

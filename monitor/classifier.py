@@ -9,7 +9,7 @@ from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Beats, FloatArray
 
 
 class BeatClassifier(Protocol):
-    """Turns windows and their RR context into class probabilities, and those into labels.
+    """Turns windows, beside the athlete's own usual beat, into class probabilities, and those into labels.
 
     Attributes
     ----------
@@ -25,14 +25,16 @@ class BeatClassifier(Protocol):
     input_path: str
     training_records: frozenset[str]
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return class probabilities, float32 of shape ``[beats, 5]``.
 
         Parameters
         ----------
         window : ndarray of float32, shape ``[beats, 600]``
             Millivolt.
-        context : ndarray of float32, shape ``[beats, 6]``
+        template : ndarray of float32, shape ``[beats, 600]``
+            Millivolt: the athlete's own usual beat; zeros where it is not known yet.
+        context : ndarray of float32, shape ``[beats, len(CONTEXT_FIELDS)]``
             See `monitor.contract.CONTEXT_FIELDS`.
         """
         ...
@@ -56,7 +58,9 @@ def classify(classifier: BeatClassifier | None, beats: Beats) -> Beats:
     if classifier is None or not beats.complete.any():
         return beats
     complete = np.flatnonzero(beats.complete)
-    answer = classifier.probabilities(beats.window[complete], beats.context[complete])
+    answer = classifier.probabilities(
+        beats.window[complete], beats.template[complete], beats.context[complete]
+    )
     probabilities = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
     probabilities[complete] = answer
     label = np.full(len(beats), UNSURE_LABEL, np.int8)

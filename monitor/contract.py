@@ -34,8 +34,40 @@ CONTEXT_FIELDS: Final = (
     "rr_before_ratio",
     "rr_after_ratio",
     "rr_before_previous_ratio",
+    "rr_before_usual_ratio",
+    "rr_after_usual_ratio",
+    "rr_after_least_ratio",
+    "rr_before_low_ratio",
+    "rr_before_middle_ratio",
+    "rr_before_high_ratio",
+    "rr_spread_ratio",
+    "rr_before_rank",
+    "rr_previous_usual_ratio",
+    "rr_second_usual_ratio",
+    "rr_step_ratio",
+    "rr_long_step_ratio",
+    "rr_near_usual_share",
+    "qrs_steep_s",
+    "qrs_spread_s",
+    "qrs_steep_ratio",
+    "qrs_spread_ratio",
+    "qrs_correlation",
+    "qrs_size_ratio",
+    "qrs_height_ratio",
+    "qrs_rest_ratio",
+    "p_correlation",
+    "p_size_ratio",
+    "p_height_ratio",
+    "t_correlation",
+    "shape_share",
+    "shape_timely_share",
+    "shape_rr_ratio",
+    "qrs_correlation_before",
+    "qrs_correlation_second",
 )
-"""What a beat's ``context`` holds, in order; see `monitor.beats`."""
+"""What a beat's ``context`` holds, in order: the first six see `monitor.beats`, the others `monitor.template`."""
+RR_FIELDS: Final = 6
+"""How many of them are known without the athlete's template."""
 
 QualityCategory = Literal["good", "noisy", "flat", "railed", "lead_off", "settling"]
 QUALITY_CATEGORIES: Final[tuple[QualityCategory, ...]] = (
@@ -125,8 +157,11 @@ class Beats:
         False where a gap cut the window short: such a beat is announced but not classified.
     window : ndarray of float32, shape ``[beats, 600]``
         Millivolt, classifier path, R peak at index 300.
+    template : ndarray of float32, shape ``[beats, 600]``
+        Millivolt: the athlete's own usual beat as it was known before this one; zeros as long as there is none.
     context : ndarray of float32, shape ``[beats, len(CONTEXT_FIELDS)]``
-        RR intervals around the beat as far as they are known by then.
+        RR intervals around the beat, and how it compares with the athlete's own, as far as known by then; NaN where
+        unknown.
     probabilities : ndarray of float32, shape ``[beats, 5]``
         Of the classes in `AAMI_CLASSES`; zeros until the classifier has run.
     label : ndarray of int8, shape ``[beats]``
@@ -140,6 +175,7 @@ class Beats:
     quality: FloatArray
     complete: BoolArray
     window: FloatArray
+    template: FloatArray
     context: FloatArray
     probabilities: FloatArray
     label: NDArray[np.int8]
@@ -155,6 +191,7 @@ class Beats:
             quality=np.empty(0, np.float32),
             complete=np.empty(0, np.bool_),
             window=np.empty((0, WINDOW_POINTS), np.float32),
+            template=np.empty((0, WINDOW_POINTS), np.float32),
             context=np.empty((0, len(CONTEXT_FIELDS)), np.float32),
             probabilities=np.empty((0, len(AAMI_CLASSES)), np.float32),
             label=np.empty(0, np.int8),

@@ -250,9 +250,9 @@ class _TimedClassifier:
         self.input_path = classifier.input_path
         self.training_records = classifier.training_records
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         began = perf_counter()
-        answer = self._classifier.probabilities(window, context)
+        answer = self._classifier.probabilities(window, template, context)
         self._timing.classifier_s += perf_counter() - began
         return answer
 

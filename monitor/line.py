@@ -34,6 +34,7 @@ from monitor.quality import QualityBank
 from monitor.rhythm import AthleteLimits, FibrillationBank, RhythmBank
 from monitor.rows import RowStage, number_in
 from monitor.rpeaks import RPeakBank
+from monitor.template import TemplateBank
 
 MAX_BLOCK_S: Final = 1.0
 """Longer blocks are taken in parts: the history must still hold what the oldest waiting beat needs."""
@@ -116,6 +117,7 @@ class Line:
         self._ear = FilterBank(detector_sections(rate_hz), capacity=capacity)
         self._detector = RPeakBank(rate_hz, capacity=capacity)
         self._beats = BeatBank(rate_hz, capacity=capacity)
+        self._template = TemplateBank(rate_hz, capacity=capacity)
         self.history = History(rate_hz, capacity=capacity)
         self.quality = QualityBank(rate_hz, capacity=capacity)
         self._fibrillation = FibrillationBank(rate_hz, capacity=capacity)
@@ -131,6 +133,7 @@ class Line:
         self._ear.restart(rows)
         self._detector.forget(rows)
         self._beats.forget(rows)
+        self._template.forget(rows)
         self.history.restart(rows, first)
         self.quality.begin(rows, first)
         self._fibrillation.begin(rows)
@@ -208,7 +211,7 @@ class Line:
                 quality=np.where(settled, peaks.quality, np.float32(0.0)),
             )
         events = self.quality.process(block, peaks)
-        beats = self._beats.process(block.rows, peaks, self.history)
+        beats = self._template.process(self._beats.process(block.rows, peaks, self.history))
         return LineOutput(peaks, beats, events, filtered.astype(np.float32))
 
     def conclude(self, rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats) -> list[RhythmEvent]:
@@ -249,7 +252,7 @@ class Line:
         self, rows: IntArray, first_sample: IntArray, *, lead_off: bool = False, for_good: bool = False
     ) -> LineOutput:
         end = self.history.end[rows]
-        beats = self._beats.cut_short(rows, self.history)
+        beats = self._template.process(self._beats.cut_short(rows, self.history))
         verdicts = self._fibrillation.restart(rows, end, first_sample, for_good=for_good)
         events = self.rhythm.process(rows, end, Peaks.empty(), beats, verdicts)
         events += self.rhythm.restart(rows, end, first_sample, for_good=for_good)
@@ -298,6 +301,7 @@ class Line:
             "ear": self._ear,
             "detector": self._detector,
             "beats": self._beats,
+            "template": self._template,
             "history": self.history,
             "quality": self.quality,
             "fibrillation": self._fibrillation,

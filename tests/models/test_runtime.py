@@ -15,12 +15,15 @@ from safetensors.torch import load_file, save_file
 from models.card import card_path, read_card, sha256_of, write_card
 from models.runtime import SHIPPED_WEIGHTS, Classifier, load_classifier
 from monitor.beats import input_path_version
-from monitor.contract import UNSURE_LABEL, FloatArray
+from monitor.contract import CONTEXT_FIELDS, UNSURE_LABEL, FloatArray
 from monitor.errors import ModelError, UsageError
 
 _RANDOM = np.random.default_rng(5)
 _WINDOW = _RANDOM.standard_normal((9, 600)).astype(np.float32)
-_CONTEXT = np.where(_RANDOM.random((9, 6)) < 0.3, np.nan, _RANDOM.uniform(0.3, 1.5, (9, 6))).astype(
+_TEMPLATE = _RANDOM.standard_normal((9, 600)).astype(np.float32)
+_TEMPLATE[2] = 0.0
+_SHAPE = (9, len(CONTEXT_FIELDS))
+_CONTEXT = np.where(_RANDOM.random(_SHAPE) < 0.3, np.nan, _RANDOM.uniform(0.3, 1.5, _SHAPE)).astype(
     np.float32
 )
 
@@ -28,19 +31,24 @@ _CONTEXT = np.where(_RANDOM.random((9, 6)) < 0.3, np.nan, _RANDOM.uniform(0.3, 1
 def test_probabilities_are_probabilities(small_model: Path) -> None:
     """Rows sum to 1, NaN context included, and no beats give no rows."""
     classifier = load_classifier(small_model, device="cpu")
-    probabilities = classifier.probabilities(_WINDOW, _CONTEXT)
+    probabilities = classifier.probabilities(_WINDOW, _TEMPLATE, _CONTEXT)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
-    assert classifier.probabilities(_WINDOW[:0], _CONTEXT[:0]).shape == (0, 5)
+    assert classifier.probabilities(_WINDOW[:0], _TEMPLATE[:0], _CONTEXT[:0]).shape == (0, 5)
     assert classifier.labels(np.empty((0, 5), np.float32)).shape == (0,)
 
 
 def test_batches_do_not_matter(small_model: Path) -> None:
     """The same beats in one batch, one by one, and in micro-batches of 4 have the same probabilities."""
     classifier = load_classifier(small_model, device="cpu")
-    together = classifier.probabilities(_WINDOW, _CONTEXT)
-    alone = [classifier.probabilities(_WINDOW[i : i + 1], _CONTEXT[i : i + 1]) for i in range(len(_WINDOW))]
-    split = Classifier(classifier.card, classifier._backends, micro_batch=4).probabilities(_WINDOW, _CONTEXT)
+    together = classifier.probabilities(_WINDOW, _TEMPLATE, _CONTEXT)
+    alone = [
+        classifier.probabilities(_WINDOW[i : i + 1], _TEMPLATE[i : i + 1], _CONTEXT[i : i + 1])
+        for i in range(len(_WINDOW))
+    ]
+    split = Classifier(classifier.card, [lambda: classifier._backend], micro_batch=4).probabilities(
+        _WINDOW, _TEMPLATE, _CONTEXT
+    )
     np.testing.assert_allclose(np.concatenate(alone), together, atol=1e-5)
     np.testing.assert_allclose(split, together, atol=1e-5)
 
@@ -111,6 +119,7 @@ def _pickle(path: Path) -> None:
         (_missing_tensor, "head.3.bias has shape none"),
         (lambda path: _edit_card(path, input_path="0123"), f"input path is 0123.*{input_path_version()}"),
         (lambda path: _edit_card(path, encoding=99), "encoding version is 99"),
+        (lambda path: _edit_card(path, class_bias=[0.0]), "class_bias holds 1"),
         (lambda path: _edit_card(path, classes=["N", "V"]), "classes are \\['N', 'V'\\]"),
         (lambda path: _edit_card(path, network="unet"), "'unet'"),
         (lambda path: _edit_card(path, config={"depth": 3}), "depth"),
@@ -157,22 +166,24 @@ class _Failing:
 def test_a_failing_device_loses_no_beat(small_model: Path) -> None:
     """A backend that breaks down within a batch is left for good; the batch is whole and right."""
     cpu = load_classifier(small_model, device="cpu")
-    failing = _Failing(cpu._backends[0])
-    chain = Classifier(cpu.card, [failing, *cpu._backends], micro_batch=2)
+    failing = _Failing(cpu._backend)
+    chain = Classifier(cpu.card, [lambda: failing, lambda: cpu._backend], micro_batch=2)
     np.testing.assert_allclose(
-        chain.probabilities(_WINDOW, _CONTEXT), cpu.probabilities(_WINDOW, _CONTEXT), atol=1e-5
+        chain.probabilities(_WINDOW, _TEMPLATE, _CONTEXT),
+        cpu.probabilities(_WINDOW, _TEMPLATE, _CONTEXT),
+        atol=1e-5,
     )
-    assert chain.backend == "torch cpu"
-    chain.probabilities(_WINDOW, _CONTEXT)
+    assert chain.backend == "numpy"
+    chain.probabilities(_WINDOW, _TEMPLATE, _CONTEXT)
     assert failing.calls == 3
 
 
 def test_the_last_device_failing_is_an_error(small_model: Path) -> None:
     """Where no backend is left the failure is told, never hidden behind made-up probabilities."""
     cpu = load_classifier(small_model, device="cpu")
-    chain = Classifier(cpu.card, [_Failing(cpu._backends[0])], micro_batch=2)
+    chain = Classifier(cpu.card, [lambda: _Failing(cpu._backend)], micro_batch=2)
     with pytest.raises(ModelError, match="device lost"):
-        chain.probabilities(_WINDOW, _CONTEXT)
+        chain.probabilities(_WINDOW, _TEMPLATE, _CONTEXT)
 
 
 def test_shipped_weights_load_from_anywhere(tmp_path: Path) -> None:
@@ -198,5 +209,7 @@ def test_cuda_agrees_with_the_cpu() -> None:
     cuda, cpu = load_classifier(device="cuda"), load_classifier(device="cpu")
     assert cuda.backend == "torch cuda"
     np.testing.assert_allclose(
-        cuda.probabilities(_WINDOW, _CONTEXT), cpu.probabilities(_WINDOW, _CONTEXT), atol=1e-4
+        cuda.probabilities(_WINDOW, _TEMPLATE, _CONTEXT),
+        cpu.probabilities(_WINDOW, _TEMPLATE, _CONTEXT),
+        atol=1e-4,
     )

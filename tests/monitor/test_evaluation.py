@@ -64,9 +64,9 @@ class ByWidth:
     input_path = ""
     training_records = frozenset({"mitdb/208"})
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return certainty for N or V."""
-        assert window.shape == (len(context), 600)
+        assert window.shape == template.shape == (len(context), 600)
         level = 0.5 * np.abs(window[:, 280:320]).max(axis=1, keepdims=True)
         wide = (np.abs(window[:, 260:340]) > level).sum(axis=1) > 14
         answer = np.zeros((len(window), 5), np.float32)

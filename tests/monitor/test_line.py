@@ -36,9 +36,9 @@ class WidthClassifier:
     input_path = "any"
     training_records: frozenset[str] = frozenset()
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return certainty in N or V."""
-        assert len(window) == len(context)
+        assert len(window) == len(template) == len(context)
         middle = np.abs(window[:, 240:360])
         wide = (middle > 0.4 * middle.max(axis=1, keepdims=True)).sum(axis=1) > 25
         answer = np.zeros((len(window), len(AAMI_CLASSES)), np.float32)

@@ -36,7 +36,7 @@ class SlopeClassifier:
     input_path: str = ""
     training_records: frozenset[str] = frozenset({"synthetic"})
 
-    def probabilities(self, window: FloatArray, context: FloatArray) -> FloatArray:  # noqa: ARG002 - the interface's
+    def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:  # noqa: ARG002 - the interface's
         """Return a V where the window swings by more than 2.5 mV."""
         answer = np.zeros((len(window), len(AAMI_CLASSES)), np.float32)
         wide = np.ptp(window, axis=1) > 2.5
