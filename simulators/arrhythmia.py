@@ -5,9 +5,10 @@ becomes fibrillation and then asystole is three of them.
 """
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.errors import UsageError
 from simulators.athlete_hearts import Beat
@@ -75,6 +76,8 @@ class AtrialFibrillation(_Sustained):
         Standard deviation of the RR interval as a share of it.
     f_wave_mv, f_wave_hz : float
         Amplitude and frequency of the f waves.
+    ventricular_share : float
+        Share of the beats that are V, at random.
     """
 
     at_s: float
@@ -83,6 +86,7 @@ class AtrialFibrillation(_Sustained):
     irregularity: float = 0.25
     f_wave_mv: float = 0.05
     f_wave_hz: float = 6.3
+    ventricular_share: float = 0.0
 
     def check(self) -> None:
         """Raise `UsageError` if a value is out of range."""
@@ -91,6 +95,8 @@ class AtrialFibrillation(_Sustained):
             raise UsageError(f"{self}: use a rate_factor of 0.5 to 2 and an irregularity of 0.05 to 0.35")
         if not (0.0 <= self.f_wave_mv <= 0.3 and 4.0 <= self.f_wave_hz <= 9.0):
             raise UsageError(f"{self}: use f waves of 0 to 0.3 mV at 4 to 9 Hz")
+        if not 0.0 <= self.ventricular_share <= 0.5:
+            raise UsageError(f"{self}: use a ventricular_share of 0 to 0.5")
 
     def play(self, track: RhythmTrack) -> None:
         """Lay itself down."""
@@ -102,7 +108,7 @@ class AtrialFibrillation(_Sustained):
         waited_s = np.maximum(np.diff(track.node.time_of(turns)), _SHORTEST_S)
         times = track.next_s + np.concatenate([[0.0], np.cumsum(waited_s)])
         times = times[times < self.end_s]
-        track.beats(times, Beat.CONDUCTED)
+        self._beats(track, times)
         track.oscillate(
             atrial_fibrillation(
                 self.at_s, self.end_s, hz=self.f_wave_hz, millivolts=self.f_wave_mv, random=track.random
@@ -110,6 +116,13 @@ class AtrialFibrillation(_Sustained):
         )
         self._named(track, "AFIB")
         track.reset(max(self.end_s, track.previous_s + RETURN_CYCLES * track.cycle_s(self.end_s)))
+
+    def _beats(self, track: RhythmTrack, times: NDArray[np.floating[Any]]) -> None:
+        ventricular = track.random.uniform(size=len(times)) < self.ventricular_share
+        borders = np.flatnonzero(ventricular[1:] != ventricular[:-1]) + 1
+        for part in np.split(np.arange(len(times)), borders):
+            if len(part):
+                track.beats(times[part], Beat.VENTRICULAR if ventricular[part[0]] else Beat.CONDUCTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,6 +121,17 @@ def test_atrial_fibrillation_is_irregular_and_has_no_p_waves() -> None:
     assert (episode.onset_sample, episode.end_sample) == (100 * 250, 1600 * 250)
 
 
+def test_ventricular_beats_in_atrial_fibrillation() -> None:
+    """So many beats as asked for are V; the others, and when all of them come, have no part in it."""
+    plain, mixed = (
+        _truth(_record(AtrialFibrillation(at_s=5.0, length_s=900.0, ventricular_share=share), seconds=910.0))
+        for share in (0.0, 0.1)
+    )
+    np.testing.assert_array_equal(plain.r_samples, mixed.r_samples)
+    assert mixed.symbols.count("V") / len(mixed) == pytest.approx(0.1, abs=0.03)
+    assert "V" not in plain.symbols
+
+
 def test_flutter_conducts_every_second_wave() -> None:
     """At 300 waves a minute and 2 to 1 the ventricles beat 150 times, exactly."""
     truth = _truth(_record(AtrialFlutter(at_s=10.0, length_s=30.0)))
@@ -220,6 +231,7 @@ def test_wrong_events_are_refused() -> None:
     for event in (
         AtrialFibrillation(at_s=5.0, irregularity=0.9),
         AtrialFibrillation(at_s=5.0, f_wave_hz=50.0),
+        AtrialFibrillation(at_s=5.0, ventricular_share=0.9),
         AtrialFlutter(at_s=5.0, conduction=9),
         VentricularTachycardia(at_s=5.0, rate_bpm=400.0),
         VentricularFibrillation(at_s=5.0, hz=1.0),
