@@ -31,7 +31,7 @@ from monitor.contract import (
 from monitor.filters import FilterBank, classifier_sections, detector_sections
 from monitor.history import History
 from monitor.quality import QualityBank
-from monitor.rhythm import AthleteLimits, FibrillationBank, RhythmBank
+from monitor.rhythm import AthleteLimits, BlockedBank, FibrillationBank, RhythmBank
 from monitor.rows import RowStage, number_in
 from monitor.rpeaks import RPeakBank
 from monitor.template import TemplateBank
@@ -121,6 +121,7 @@ class Line:
         self.history = History(rate_hz, capacity=capacity)
         self.quality = QualityBank(rate_hz, capacity=capacity)
         self._fibrillation = FibrillationBank(rate_hz, capacity=capacity)
+        self._blocked = BlockedBank(rate_hz, capacity=capacity)
         self.rhythm = RhythmBank(rate_hz, capacity=capacity)
 
     def claim(self, first_sample: int = 0, limits: AthleteLimits | None = None) -> int:
@@ -137,6 +138,7 @@ class Line:
         self.history.restart(rows, first)
         self.quality.begin(rows, first)
         self._fibrillation.begin(rows)
+        self._blocked.restart(rows)
         self.rhythm.begin(rows, first, limits or self.config.limits)
         return row
 
@@ -200,6 +202,7 @@ class Line:
         filtered = self._eye.process(block)
         banded = self._ear.process(block)
         self._fibrillation.process(block.rows, block.first_sample, filtered)
+        self._blocked.process(block.rows, block.first_sample, block.samples)
         self.history.append(block.rows, block.first_sample, filtered)
         peaks = self._detector.process(block.rows, block.first_sample, banded)
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
@@ -226,7 +229,8 @@ class Line:
         beats : Beats
             Their new beats, classified.
         """
-        return self.rhythm.process(rows, ends, peaks, beats, self._fibrillation.take(rows))
+        verdicts, blocked = self._fibrillation.take(rows), self._blocked.take(rows)
+        return self.rhythm.process(rows, ends, peaks, beats, verdicts, blocked)
 
     def restart(self, rows: IntArray, first_sample: IntArray, *, lead_off: bool = False) -> LineOutput:
         """Let `rows` go on at `first_sample`: what lies between was lost, or seen with the lead off.
@@ -259,6 +263,7 @@ class Line:
         events += self.quality.restart(rows, end, first_sample, lead_off=lead_off)
         self._eye.restart(rows)
         self._ear.restart(rows)
+        self._blocked.restart(rows)
         self._detector.restart(rows)
         self.history.restart(rows, first_sample)
         return LineOutput(Peaks.empty(), beats, events, np.empty((len(rows), 0), np.float32))
@@ -305,6 +310,7 @@ class Line:
             "history": self.history,
             "quality": self.quality,
             "fibrillation": self._fibrillation,
+            "blocked": self._blocked,
             "rhythm": self.rhythm,
         }
 

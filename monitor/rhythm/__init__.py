@@ -1,6 +1,7 @@
 """Rhythm: what the beats of one athlete mean together, on the sample clock."""
 
 from monitor.rhythm.bank import EVIDENCE_BEATS, RhythmBank
+from monitor.rhythm.blocked import BlockedBank
 from monitor.rhythm.items import Verdicts
 from monitor.rhythm.limits import AthleteLimits
 from monitor.rhythm.pauses import FIRST_BEAT_S
@@ -12,6 +13,7 @@ __all__ = [
     "FIRST_BEAT_S",
     "SUSTAINED_S",
     "AthleteLimits",
+    "BlockedBank",
     "FibrillationBank",
     "RhythmBank",
     "Verdicts",

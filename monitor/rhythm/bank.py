@@ -122,6 +122,7 @@ class RhythmBank(RowStage):
         peaks: Peaks,
         beats: Beats,
         verdicts: Verdicts | None = None,
+        blocked: Verdicts | None = None,
     ) -> list[RhythmEvent]:
         """Take what became known of `rows` up to `ends`, and return the events it brings.
 
@@ -135,8 +136,10 @@ class RhythmBank(RowStage):
             New classified beats.
         verdicts : Verdicts, optional
             Where the signal itself says that the ventricles begin or cease to flutter or fibrillate.
+        blocked : Verdicts, optional
+            Where the amplifier begins or ceases to be blocked.
         """
-        items = gather(rows, ends, peaks, beats, Verdicts.empty() if verdicts is None else verdicts)
+        items = gather(rows, ends, peaks, beats, verdicts or Verdicts.empty(), blocked or Verdicts.empty())
         rate, phases, zones = self._rate.process(items)
         found = [
             self._ventricles(items),

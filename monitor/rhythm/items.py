@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled
 from monitor.contract import Beats, EpisodeTransition, FloatArray, IntArray, Peaks, RhythmKind
 
-VERDICT, PEAK, BEAT = 0, 1, 2
-"""Sorts of items, in the order in which they are taken where they became known with the same sample."""
+VERDICT, BLOCKED, PEAK, BEAT = 0, 1, 2, 3
+"""Sorts of items, in the order in which they are taken where they became known with the same sample.
+
+Compiled code that is cached on disk has these numbers in it and is not compiled anew when they change here: add, never
+renumber.
+"""
 
 TRANSITIONS: Final[tuple[EpisodeTransition, ...]] = ("onset", "update", "end")
 ONSET, UPDATE, END = 0, 1, 2
@@ -25,7 +29,7 @@ DoubleArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Where the signal itself begins or ends to look like ventricular flutter or fibrillation.
+    """Where the signal itself begins or ceases to be something: to look like ventricular fibrillation, to be blocked.
 
     Attributes
     ----------
@@ -34,7 +38,7 @@ class Verdicts:
     begins : ndarray of bool, shape ``[verdicts]``
         Whether it begins.
     rate_bpm : ndarray of float64, shape ``[verdicts]``
-        Waves a minute.
+        Waves a minute, NaN where there are none.
     """
 
     rows: IntArray
@@ -65,7 +69,7 @@ class Items:
     first : ndarray of int64, shape ``[rows + 1]``
         Items of the row in place ``k`` are ``first[k]`` up to ``first[k + 1]``.
     sort, known, r_sample, label, beat : ndarray of int64, shape ``[items]``
-        `VERDICT`, `PEAK` or `BEAT`; when it was known; the R peak or where a verdict begins; index in
+        `VERDICT`, `BLOCKED`, `PEAK` or `BEAT`; when it was known; the R peak or where a verdict begins; index in
         `monitor.contract.LABELS` or whether a verdict begins; index in the beats it was made of.
     quality : ndarray of float64, shape ``[items]``
         0 to 1.
@@ -89,7 +93,9 @@ class Items:
         return len(self.sort)
 
 
-def gather(rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats, verdicts: Verdicts) -> Items:
+def gather(
+    rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats, verdicts: Verdicts, blocked: Verdicts
+) -> Items:
     """Put peaks, beats and verdicts in the order in which they became known, row by row.
 
     Raises
@@ -97,15 +103,19 @@ def gather(rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats, verdicts:
     ValueError
         If one of them is of a row that is not among `rows`.
     """
-    n_peaks, n_beats, n_verdicts = len(peaks), len(beats), len(verdicts)
-    of_row = np.concatenate([verdicts.rows, peaks.rows, beats.rows])
+    n_peaks, n_beats, n_verdicts = len(peaks), len(beats), len(verdicts) + len(blocked)
+    of_row = np.concatenate([verdicts.rows, blocked.rows, peaks.rows, beats.rows])
     place = np.full(int(max(rows.max(initial=0), of_row.max(initial=0))) + 1, -1, np.int64)
     place[rows] = np.arange(len(rows))
     at = place[of_row]
     if (at < 0).any():
         raise ValueError(f"rows {np.unique(of_row[at < 0])} have news but are not among {rows}")
-    sort = np.repeat(np.array([VERDICT, PEAK, BEAT]), [n_verdicts, n_peaks, n_beats])
-    known = np.concatenate([verdicts.known_sample, peaks.known_sample, beats.known_sample])
+    sort = np.repeat(
+        np.array([VERDICT, BLOCKED, PEAK, BEAT]), [len(verdicts), len(blocked), n_peaks, n_beats]
+    )
+    known = np.concatenate(
+        [verdicts.known_sample, blocked.known_sample, peaks.known_sample, beats.known_sample]
+    )
     order = np.lexsort((sort, known, at))
     no_class = np.zeros((n_verdicts + n_peaks, beats.probabilities.shape[1]), np.float32)
     return Items(
@@ -114,10 +124,14 @@ def gather(rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats, verdicts:
         first=np.searchsorted(at[order], np.arange(len(rows) + 1)),
         sort=sort[order],
         known=known[order],
-        r_sample=np.concatenate([verdicts.onset_sample, peaks.r_sample, beats.r_sample])[order],
-        label=np.concatenate([verdicts.begins, np.zeros(n_peaks), beats.label]).astype(np.int64)[order],
+        r_sample=np.concatenate(
+            [verdicts.onset_sample, blocked.onset_sample, peaks.r_sample, beats.r_sample]
+        )[order],
+        label=np.concatenate([verdicts.begins, blocked.begins, np.zeros(n_peaks), beats.label]).astype(
+            np.int64
+        )[order],
         beat=(np.arange(len(of_row)) - n_verdicts - n_peaks)[order],
-        quality=np.concatenate([verdicts.rate_bpm, peaks.quality, beats.quality])[order],
+        quality=np.concatenate([verdicts.rate_bpm, blocked.rate_bpm, peaks.quality, beats.quality])[order],
         probabilities=np.concatenate([no_class, beats.probabilities])[order],
     )
 

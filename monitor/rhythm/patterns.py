@@ -11,8 +11,8 @@ from monitor.rhythm.items import BEAT, END, ONSET, UPDATE, VERDICT, Found, Items
 from monitor.rows import Rows, RowStage
 
 RUN_BEATS: Final = 3
-BIGEMINY_BEATS: Final = 6
-TRIGEMINY_VS: Final = 3
+ALTERNATIONS: Final = 3
+"""V beats that bigeminy and trigeminy have at least."""
 TRUSTED_QUALITY: Final = 0.5
 
 KINDS: Final[tuple[RhythmKind, ...]] = ("supraventricular_run", "bigeminy", "trigeminy")
@@ -20,9 +20,7 @@ _S_RUN, _BIGEMINY, _TRIGEMINY = range(3)
 _S, _V = AAMI_CLASSES.index("S"), AAMI_CLASSES.index("V")
 
 _S_AT, _S_LAST, _S_BEATS = range(3)
-_B_AT, _B_BEATS, _B_TOLD = range(3)
-_T_AT, _T_VS, _T_SINCE, _T_TOLD = range(4)
-_PREVIOUS_LABEL, _FIBRILLATING = range(2)
+_AT, _LAST, _VS, _OTHERS, _TOLD = range(5)
 
 
 @compiled
@@ -43,7 +41,7 @@ def _end_s_run(
     if s_run[_S_BEATS] >= RUN_BEATS:
         rate = _rate(s_run[_S_AT], s_run[_S_LAST], s_run[_S_BEATS], rate_hz)
         evidence = s_run[_S_BEATS] + 1
-        n = emit(events, rates, n, row, _S_RUN, END, s_run[_S_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _S_RUN, END, s_run[_S_AT], known, s_run[_S_LAST], evidence, rate)
     s_run[:] = 0
     return n
 
@@ -75,91 +73,53 @@ def _supraventricular(
 
 
 @compiled
-def _end_bigeminy(
+def _end_every(
     row: int,
     known: int,
-    bigeminy: NDArray[np.int64],
+    kind: int,
+    every: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
 ) -> int:
-    if bigeminy[_B_TOLD] == 1:
-        n = emit(events, rates, n, row, _BIGEMINY, END, bigeminy[_B_AT], known, known, 0, np.nan)
-    bigeminy[:] = 0
+    if every[_TOLD] == 1:
+        n = emit(events, rates, n, row, kind, END, every[_AT], known, every[_LAST], 0, np.nan)
+    every[:] = 0
     return n
 
 
 @compiled
-def _end_trigeminy(
-    row: int,
-    known: int,
-    trigeminy: NDArray[np.int64],
-    events: NDArray[np.int64],
-    rates: NDArray[np.float64],
-    n: int,
-) -> int:
-    if trigeminy[_T_TOLD] == 1:
-        n = emit(events, rates, n, row, _TRIGEMINY, END, trigeminy[_T_AT], known, known, 0, np.nan)
-    trigeminy[:] = 0
-    return n
-
-
-@compiled
-def _alternate(
+def _every(
     row: int,
     r: int,
     known: int,
     label: int,
-    previous: int,
+    period: int,
+    kind: int,
     rate_hz: float,
-    bigeminy: NDArray[np.int64],
+    every: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
 ) -> int:
-    """Bigeminy: a V after every beat that is none, three times over."""
-    turns = UNSURE_LABEL not in (label, previous) and (label == _V) != (previous == _V)
-    if not turns:
-        return _end_bigeminy(row, known, bigeminy, events, rates, n)
-    if bigeminy[_B_BEATS] == 0:
-        bigeminy[_B_AT] = r
-        bigeminy[_B_BEATS] = 1
-    bigeminy[_B_BEATS] += 1
-    if bigeminy[_B_BEATS] >= BIGEMINY_BEATS and bigeminy[_B_TOLD] == 0 and label == _V:
-        bigeminy[_B_TOLD] = 1
-        rate = _rate(bigeminy[_B_AT], r, bigeminy[_B_BEATS] - 1, rate_hz)
-        n = emit(events, rates, n, row, _BIGEMINY, ONSET, bigeminy[_B_AT], known, known, 6, rate)
-    return n
-
-
-@compiled
-def _every_third(
-    row: int,
-    r: int,
-    known: int,
-    label: int,
-    rate_hz: float,
-    trigeminy: NDArray[np.int64],
-    events: NDArray[np.int64],
-    rates: NDArray[np.float64],
-    n: int,
-) -> int:
-    """Trigeminy: a V after every two beats that are none, three V at least."""
+    """Bi- and trigeminy: a V at every second or third beat, three V at least."""
     if label == _V:
-        if trigeminy[_T_VS] > 0 and trigeminy[_T_SINCE] != 2:
-            n = _end_trigeminy(row, known, trigeminy, events, rates, n)
-        if trigeminy[_T_VS] == 0:
-            trigeminy[_T_AT] = r
-        trigeminy[_T_VS] += 1
-        trigeminy[_T_SINCE] = 0
-        if trigeminy[_T_VS] >= TRIGEMINY_VS and trigeminy[_T_TOLD] == 0:
-            trigeminy[_T_TOLD] = 1
-            rate = _rate(trigeminy[_T_AT], r, 3 * trigeminy[_T_VS] - 2, rate_hz)
-            n = emit(events, rates, n, row, _TRIGEMINY, ONSET, trigeminy[_T_AT], known, known, 7, rate)
+        if every[_VS] > 0 and every[_OTHERS] != period - 1:
+            n = _end_every(row, known, kind, every, events, rates, n)
+        if every[_VS] == 0:
+            every[_AT] = r
+        every[_VS] += 1
+        every[_OTHERS] = 0
+        every[_LAST] = r
+        if every[_VS] >= ALTERNATIONS and every[_TOLD] == 0:
+            every[_TOLD] = 1
+            beats = period * (every[_VS] - 1) + 1
+            rate = _rate(every[_AT], r, beats, rate_hz)
+            n = emit(events, rates, n, row, kind, ONSET, every[_AT], known, known, beats + 1, rate)
         return n
-    trigeminy[_T_SINCE] += 1
-    if trigeminy[_T_SINCE] > 2 or label == UNSURE_LABEL:
-        n = _end_trigeminy(row, known, trigeminy, events, rates, n)
+    every[_OTHERS] += 1
+    if every[_OTHERS] >= period or label == UNSURE_LABEL:
+        n = _end_every(row, known, kind, every, events, rates, n)
     return n
 
 
@@ -171,16 +131,13 @@ def _break_off_row(
     s_run: NDArray[np.int64],
     bigeminy: NDArray[np.int64],
     trigeminy: NDArray[np.int64],
-    latest: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
 ) -> int:
     n = _end_s_run(row, known, rate_hz, s_run, events, rates, n)
-    n = _end_bigeminy(row, known, bigeminy, events, rates, n)
-    n = _end_trigeminy(row, known, trigeminy, events, rates, n)
-    latest[_PREVIOUS_LABEL] = UNSURE_LABEL
-    return n
+    n = _end_every(row, known, _BIGEMINY, bigeminy, events, rates, n)
+    return _end_every(row, known, _TRIGEMINY, trigeminy, events, rates, n)
 
 
 @compiled
@@ -196,30 +153,27 @@ def _advance(
     s_runs: NDArray[np.int64],
     bigeminy: NDArray[np.int64],
     trigeminy: NDArray[np.int64],
-    all_latest: NDArray[np.int64],
+    fibrillating: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
 ) -> int:
     n = 0
     for place in range(len(rows)):
         row = rows[place]
-        latest = all_latest[row]
         for item in range(first[place], first[place + 1]):
             at = known[item]
             if sort[item] == VERDICT:
-                latest[_FIBRILLATING] = label[item]
+                fibrillating[row] = label[item]
                 n = _break_off_row(
-                    row, at, rate_hz, s_runs[row], bigeminy[row], trigeminy[row], latest, events, rates, n
+                    row, at, rate_hz, s_runs[row], bigeminy[row], trigeminy[row], events, rates, n
                 )
-            if sort[item] != BEAT or latest[_FIBRILLATING] == 1:
+            if sort[item] != BEAT or fibrillating[row] == 1:
                 continue
             called = label[item] if quality[item] >= TRUSTED_QUALITY else UNSURE_LABEL
             r = r_sample[item]
             n = _supraventricular(row, r, at, called, rate_hz, s_runs[row], events, rates, n)
-            previous = latest[_PREVIOUS_LABEL]
-            n = _alternate(row, r, at, called, previous, rate_hz, bigeminy[row], events, rates, n)
-            n = _every_third(row, r, at, called, rate_hz, trigeminy[row], events, rates, n)
-            latest[_PREVIOUS_LABEL] = called
+            n = _every(row, r, at, called, 2, _BIGEMINY, rate_hz, bigeminy[row], events, rates, n)
+            n = _every(row, r, at, called, 3, _TRIGEMINY, rate_hz, trigeminy[row], events, rates, n)
     return n
 
 
@@ -231,7 +185,6 @@ def _break_off(
     s_runs: NDArray[np.int64],
     bigeminy: NDArray[np.int64],
     trigeminy: NDArray[np.int64],
-    latest: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
 ) -> int:
@@ -239,9 +192,7 @@ def _break_off(
     for place in range(len(rows)):
         row = rows[place]
         known = max(ends[place] - 1, 0)
-        n = _break_off_row(
-            row, known, rate_hz, s_runs[row], bigeminy[row], trigeminy[row], latest[row], events, rates, n
-        )
+        n = _break_off_row(row, known, rate_hz, s_runs[row], bigeminy[row], trigeminy[row], events, rates, n)
     return n
 
 
@@ -260,9 +211,9 @@ class PatternMachine(RowStage):
         self._rate_hz = rate_hz
         self._state = Rows(version=1, capacity=capacity)
         self._state.add("s_run", np.int64, (3,))
-        self._state.add("bigeminy", np.int64, (3,))
-        self._state.add("trigeminy", np.int64, (4,))
-        self._state.add("latest", np.int64, (2,), np.array([UNSURE_LABEL, 0]))
+        self._state.add("bigeminy", np.int64, (5,))
+        self._state.add("trigeminy", np.int64, (5,))
+        self._state.add("fibrillating", np.int64)
 
     def begin(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""
@@ -279,7 +230,6 @@ class PatternMachine(RowStage):
             state["s_run"],
             state["bigeminy"],
             state["trigeminy"],
-            state["latest"],
             events,
             rates,
         )
@@ -301,7 +251,7 @@ class PatternMachine(RowStage):
             state["s_run"],
             state["bigeminy"],
             state["trigeminy"],
-            state["latest"],
+            state["fibrillating"],
             events,
             rates,
         )

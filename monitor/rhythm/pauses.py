@@ -3,6 +3,10 @@
 A pause is known `monitor.rpeaks.MAX_DELAY_S` after it has become one, since an R peak may take that long to be known.
 No quality vetoes an asystole. A gap is neither; but over short gaps the time without beats adds up, else a link that
 loses a packet every few seconds would hide an asystole.
+
+While an electrode's pop blocks the amplifier (`monitor.rhythm.blocked`) no interval is a pause, and an asystole counts
+from the end of it, but it is told `BLOCKED_FACTOR` times its own time after the last beat at the latest: nothing
+hides it for good.
 """
 
 from typing import Final
@@ -12,7 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.compiled import compiled
 from monitor.contract import IntArray, RhythmKind
-from monitor.rhythm.items import END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
+from monitor.rhythm.items import BLOCKED, END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
 from monitor.rhythm.limits import AthleteLimits
 from monitor.rows import Rows, RowStage
 from monitor.rpeaks import MAX_DELAY_S
@@ -22,10 +26,12 @@ FIRST_BEAT_S: Final = 4.0
 GAP_GRACE_S: Final = 2.0
 """The same after a short gap, for the time that is added up: the detector has learnt already."""
 
+BLOCKED_FACTOR: Final = 2
+
 KINDS: Final[tuple[RhythmKind, ...]] = ("pause", "long_pause", "asystole")
 _ASYSTOLE = 2
 _KINDS = 3
-_LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING = range(4)
+_LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING, _BLOCKED, _VOID = range(6)
 _MARGIN, _GRACE, _GAP_GRACE = range(3)
 
 
@@ -95,17 +101,50 @@ def _peak(
     if last_r >= 0:
         # An interval that was too long, though its second peak became known before the deadline.
         for k in range(_KINDS):
-            silenced = i[_FIBRILLATING] == 1 and k != _ASYSTOLE
+            silenced = (i[_FIBRILLATING] == 1 or i[_VOID] == 1) and k != _ASYSTOLE
+            silenced = silenced or (i[_VOID] == 1 and r - last_r < BLOCKED_FACTOR * longest[k])
             if paused[k] < 0 and r - last_r >= longest[k] and not silenced:
                 paused[k] = last_r
                 n = emit(events, rates, n, row, k, ONSET, last_r, known, r, 0, np.nan)
     n = _end(row, r, known, paused, events, rates, n)
     i[_LAST_R] = r
     i[_UNBEATEN] = 0
+    i[_VOID] = i[_BLOCKED]
     for k in range(_KINDS):
         # A peak that was recovered late leaves nothing to fall due before the sample at which it became known.
         deadline[k] = max(r + margin + longest[k], known)
+    if i[_BLOCKED] == 1:
+        _hold_back(r, margin, longest, deadline)
     return n
+
+
+@compiled
+def _hold_back(r: int, margin: int, longest: NDArray[np.int64], deadline: NDArray[np.int64]) -> None:
+    """Let pauses wait for the next beat, and an asystole longer than usual."""
+    for k in range(_KINDS):
+        if k != _ASYSTOLE:
+            deadline[k] = NEVER
+        elif deadline[k] != NEVER:
+            deadline[k] = max(deadline[k], r + margin + BLOCKED_FACTOR * longest[k])
+
+
+@compiled
+def _block(
+    begins: int,
+    known: int,
+    margin: int,
+    longest: NDArray[np.int64],
+    i: NDArray[np.int64],
+    deadline: NDArray[np.int64],
+) -> None:
+    i[_BLOCKED] = begins
+    if i[_LAST_R] < 0:
+        return
+    if begins == 1:
+        i[_VOID] = 1
+        _hold_back(i[_LAST_R], margin, longest, deadline)
+    elif deadline[_ASYSTOLE] != NEVER:
+        deadline[_ASYSTOLE] = min(deadline[_ASYSTOLE], known + margin + longest[_ASYSTOLE])
 
 
 @compiled
@@ -150,6 +189,8 @@ def _advance(
                 )
             elif sort[item] == VERDICT:
                 i[_FIBRILLATING] = label[item]
+            elif sort[item] == BLOCKED:
+                _block(label[item], known[item], margin, longest[row], i, deadline)
         n = _fall_due(row, ends[place], margin, i, deadline, paused, events, rates, n)
     return n
 
@@ -169,6 +210,8 @@ def _await(
         i = integers[row]
         i[_LAST_R] = -1
         i[_SINCE] = first_sample[place]
+        i[_BLOCKED] = 0
+        i[_VOID] = 0
         deadlines[row, :] = NEVER
         asystole = longest[row, _ASYSTOLE]
         due = first_sample[place] + settings[_GRACE] + asystole + settings[_MARGIN]
@@ -225,9 +268,10 @@ class PauseMachine(RowStage):
         self._settings = np.array(
             [round(seconds * rate_hz) for seconds in (MAX_DELAY_S, FIRST_BEAT_S, GAP_GRACE_S)]
         )
-        self._state = Rows(version=3, capacity=capacity)
-        # Last R peak, from where missing beats count, samples without a beat before short gaps, fibrillation.
-        self._state.add("integers", np.int64, (4,), np.array([-1, 0, 0, 0]))
+        self._state = Rows(version=4, capacity=capacity)
+        # Last R peak, from where missing beats count, samples without a beat before short gaps,
+        # fibrillation, blocked, whether the interval under way was blocked.
+        self._state.add("integers", np.int64, (6,), np.array([-1, 0, 0, 0, 0, 0]))
         self._state.add("longest", np.int64, (_KINDS,))
         self._state.add("deadline", np.int64, (_KINDS,), NEVER)
         self._state.add("paused", np.int64, (_KINDS,), -1)

@@ -252,7 +252,7 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
     if isolated[_I_AT] >= 0 and (r - isolated[_I_LAST]) / rate_hz > ISOLATED_APART_S:
         n = _end_isolated(row, known, isolated, events, rates, n)
 
-    if label == _V:
+    if label in (_V, _F):
         if run[_AT] >= 0 and _alike(window, shape) < ALIKE:
             run[_CHANGES] += 1
         _keep_shape(window, shape)
@@ -262,13 +262,7 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
         if normal_rr[0] > 0.0 and rr_s < R_ON_T * QTC_S * normal_rr[0] ** (1.0 / 3.0):
             n = emit(events, rates, n, row, _ON_T, ONSET, r, known, known, 2, np.nan)
             n = emit(events, rates, n, row, _ON_T, END, r, known, known, 2, np.nan)
-    elif (
-        run[_AT] >= 0
-        and run[_PENDING] == 0
-        and trusted
-        and label in (UNSURE_LABEL, _F)
-        and p_v >= BRIDGED_FROM
-    ):
+    elif run[_AT] >= 0 and run[_PENDING] == 0 and trusted and label == UNSURE_LABEL and p_v >= BRIDGED_FROM:
         run[_PENDING] = 1
     elif run[_AT] >= 0:
         if run[_BEATS] == 1 and run[_PENDING] == 0:
