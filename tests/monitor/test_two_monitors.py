@@ -1,0 +1,129 @@
+"""Two monitors over the same straps: whoever began when, there is one alarm, and one acknowledgement for both."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.contract import Alarm, RhythmKind
+from monitor.embedded import GuardedServer
+from monitor.live_state import held_key
+from monitor.sinks import AlarmScript, Outbox, RedisSink, acknowledge, known_alarms, open_redis
+from monitor.watch import Watch
+from monitor.wire import Topic, encode
+from simulators.ledger import Ledger
+from simulators.radio import Radio, RadioSettings, Stretch
+from simulators.strap import Strap
+from simulators.synthetic import SyntheticAthlete, synthesize
+
+SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def unworn() -> list[bytes]:
+    """Return the packets of a strap that is worn loosely for most of a minute."""
+    record = synthesize(SyntheticAthlete(), seconds=SECONDS, rate_hz=250.0, seed=1)
+    strap = Strap(record=record, team="t", athlete="a", strap="s", boot=1)
+    radio = Radio(
+        RadioSettings(lead_off=(Stretch(8.0, 52.0),)), seed=1, team="t", athlete="a", ledger=Ledger()
+    )
+    return [encode(sent.scheduled.packet) for sent in radio.transmit(strap.packets(start_at=0.0))]
+
+
+@pytest.fixture
+async def client(redis_server: GuardedServer) -> AsyncIterator[Any]:
+    """Return a client of the server."""
+    client: Any = open_redis(redis_server.url)
+    yield client
+    await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def sinks(server: GuardedServer, folder: Path, count: int) -> AsyncIterator[list[RedisSink]]:
+    """Return the sinks of some monitors, each with an outbox of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        made = []
+        for number in range(count):
+            outbox = stack.enter_context(contextlib.closing(Outbox(folder / f"{number}.db")))
+            made.append(await stack.enter_async_context(RedisSink(server.url, outbox=outbox)))
+        yield made
+
+
+def told_of(kind: RhythmKind) -> Alarm:
+    """Return the raise of an alarm."""
+    return Alarm(
+        team="t", athlete="a", strap="s1", boot=1, kind=kind, episode=1000, transition="raised",
+        priority="medium", technical=False, known_sample=2000, rate_hz=250.0, at=1.0, onset_at=1.0, rate_bpm=None,
+        quality=1.0, message="", action="",
+    )  # fmt: skip
+
+
+def raised(alarms: list[Alarm]) -> list[Alarm]:
+    """Return the raises among them."""
+    return [alarm for alarm in alarms if alarm.transition == "raised"]
+
+
+@pytest.mark.parametrize("later_s", [0.0, 20.0])
+async def test_monitors_that_began_at_different_times_tell_one_alarm(
+    redis_server: GuardedServer, client: Any, tmp_path: Path, unworn: list[bytes], later_s: float
+) -> None:
+    """A lead that was off before the second monitor began is one alarm, whose acknowledgement both take."""
+    watches = [Watch(classifier=None) for _ in range(2)]
+    told: list[list[Alarm]] = [[], []]
+    topic = Topic("t", "a", "samples")
+    async with sinks(redis_server, tmp_path, 2) as both:
+        for number, payload in enumerate(unworn):
+            now = number / 4.0
+            for which, (watch, sink) in enumerate(zip(watches, both, strict=True)):
+                if which == 1 and now < later_s:
+                    continue
+                watch.receive(topic, payload, now)
+                batch = watch.tick(now)
+                told[which] += batch.alarms
+                await sink.write(batch)
+                assert await sink.drained(5.0)
+        assert [len(raised(alarms)) for alarms in told] == [1, 1]
+        if later_s:
+            assert raised(told[0])[0].identity != raised(told[1])[0].identity
+        stream = await known_alarms(client, "t")
+        (one,) = raised(stream)
+        await acknowledge(client, one.identity, "Dr. Who")
+        acknowledged = (await known_alarms(client, "t"))[0]
+        for watch in watches:
+            watch.acknowledge(acknowledged, SECONDS)
+            (state,) = watch.tick(SECONDS).states
+            assert [alarm.acknowledged_by for alarm in state.alarms] == ["Dr. Who"]
+
+
+async def test_an_alarm_that_no_monitor_sees_any_more_hides_nothing(client: Any) -> None:
+    """The monitor that raised an alarm is gone and never cleared it: the next condition of that kind is told."""
+    script = AlarmScript(client)
+    alarm = told_of("tachycardia")
+    later = msgspec.structs.replace(alarm, episode=100_000, known_sample=101_000)
+    assert (await script.add(alarm)).added
+    await client.set(held_key("t", alarm.identity), b"", ex=10)
+    assert not (await script.add(later)).added
+    await client.delete(held_key("t", alarm.identity))
+    much_later = msgspec.structs.replace(alarm, episode=200_000, known_sample=201_000)
+    assert (await script.add(much_later)).added
+
+
+async def test_a_raise_from_within_an_alarm_that_is_over_adds_nothing(client: Any) -> None:
+    """Packets looked at again after a crash bring what was told and cleared; what became known later is another one."""
+    script = AlarmScript(client)
+    alarm = told_of("bigeminy")
+    await script.add(alarm)
+    await script.add(msgspec.structs.replace(alarm, transition="cleared", known_sample=9000))
+    assert not (await script.add(msgspec.structs.replace(alarm, episode=5000, known_sample=8000))).added
+    assert (await script.add(msgspec.structs.replace(alarm, episode=8500, known_sample=9001))).added
+
+
+async def test_two_straps_with_the_same_boot_and_onset_are_two_alarms(client: Any) -> None:
+    """A strap that replaces another and counts alike cannot hide behind the other's alarm."""
+    script = AlarmScript(client)
+    alarm = told_of("asystole")
+    assert (await script.add(alarm)).added
+    assert (await script.add(msgspec.structs.replace(alarm, strap="s2"))).added
