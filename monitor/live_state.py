@@ -171,6 +171,8 @@ class ExerciseState(msgspec.Struct, frozen=True, kw_only=True):
         See `monitor.rhythm.rr_statistics.RRStatistics`: hidden where more than 3 % were corrected.
     fibrillation_share : float or None
         Share of the session's time in atrial fibrillation, 0 to 1; None before any beat.
+    comparable : bool
+        Enough was seen at rest and at effort to say whether ventricular beats become more frequent with it.
     """
 
     phase: str
@@ -183,6 +185,7 @@ class ExerciseState(msgspec.Struct, frozen=True, kw_only=True):
     sdnn_ms: float | None
     dfa_alpha1: float | None
     fibrillation_share: float | None
+    comparable: bool = False
 
 
 class AthleteState(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.athlete import Athlete
-from monitor.contract import LABELS, Alarm, Beats, FloatArray, Peaks, Strip
+from monitor.contract import LABELS, Alarm, Beats, EffortPhase, FloatArray, Peaks, Strip
 from monitor.line import Line
 from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, ExerciseState, WaveMessage
+from monitor.rhythm.ventricular_burden import MIN_EFFORT_S, MIN_REST_S, Burden
 
 STRIP_BEFORE_S: Final = 8.0
 STRIP_AFTER_S: Final = 5.0
@@ -102,15 +103,12 @@ def _exercise(athlete: Athlete, line: Line, now: float) -> ExerciseState:
     """Return what exercise does, looked at now and then: the statistics change slowly and cost more than the rest."""
     if athlete.exercise is None or now - athlete.exercise_at >= EXERCISE_EVERY_S:
         rhythm, row = line.rhythm, athlete.row
-        statistics = rhythm.rr_statistics(row)
+        statistics, burden = rhythm.rr_statistics(row), rhythm.ventricular_burden(row)
         athlete.exercise_at = now
         athlete.exercise = ExerciseState(
             phase=rhythm.phase(row),
             zone=rhythm.zone(row),
-            burden=[
-                (cell.phase, cell.zone, cell.beats, cell.ventricular, cell.seconds)
-                for cell in rhythm.ventricular_burden(row)
-            ],
+            burden=[(cell.phase, cell.zone, cell.beats, cell.ventricular, cell.seconds) for cell in burden],
             rr_intervals=statistics.intervals,
             corrected_share=_known(statistics.corrected_share),
             mean_bpm=_known(statistics.rate_bpm),
@@ -118,8 +116,13 @@ def _exercise(athlete: Athlete, line: Line, now: float) -> ExerciseState:
             sdnn_ms=statistics.sdnn_ms,
             dfa_alpha1=statistics.dfa_alpha1,
             fibrillation_share=_known(rhythm.atrial_fibrillation_burden(row)),
+            comparable=_seconds(burden, "rest") >= MIN_REST_S and _seconds(burden, "effort") >= MIN_EFFORT_S,
         )
     return athlete.exercise
+
+
+def _seconds(burden: list[Burden], phase: EffortPhase) -> float:
+    return sum(cell.seconds for cell in burden if cell.phase == phase)
 
 
 def _known(number: float) -> float | None:
