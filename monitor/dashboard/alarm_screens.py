@@ -12,7 +12,7 @@ from monitor.dashboard.snapshot import AthleteView, Key, Snapshot
 from monitor.live_state import ActiveAlarm
 
 ALARM_KEYS = (
-    ("↑↓", "choose"),
+    ("↑↓", ""),
     ("a", "acknowledge"),
     ("p", "pause"),
     ("f", "false"),

@@ -156,8 +156,10 @@ def _row(row: AlarmRow, width: int, said: Mapping[str, Feedback], *, chosen: boo
     line = Line(("▶" if chosen else " ", style))
     priority = palette.alarm_fill(alarm.priority) if calls else style
     line.add(f" {alarm.priority.upper()[:6]:<6} ", priority)
-    line.add(f" {_clock(alarm.raised_at)} {fit(row.view.name, 14):<15}", style)
-    what = 22 if width < 110 else 34
+    wide = width >= 110
+    clock = _clock(alarm.raised_at)[: 8 if wide else 5]
+    names, what = (25, 34) if wide else (13, 25)
+    line.add(f" {clock} {fit(row.view.name, names - 1):<{names}}", style)
     line.add(f"{fit(kind_words(alarm.kind), what - 1):<{what}}", style)
     verdict = said.get(row.identity)
     words = state_words(row) + (f", {_VERDICTS[verdict.verdict]}" if verdict else "")
@@ -173,7 +175,7 @@ def state_words(row: AlarmRow) -> str:
     if alarm.acknowledged_by:
         words.append(f"acknowledged by {alarm.acknowledged_by}")
     elif alarm.unanswered:
-        words.append("UNANSWERED, has left the building")
+        words.append("UNANSWERED, sent out")
     else:
         words.append("new")
         left_s = alarm.answer_by - view.state.updated_at - view.age_s

@@ -15,10 +15,11 @@ from monitor.cancellation import end
 from monitor.contract import Priority
 from monitor.dashboard.alarm_screens import AlarmsScreen
 from monitor.dashboard.bars import Heading
+from monitor.dashboard.exercise_screen import ExerciseScreen
 from monitor.dashboard.feed import Feed
 from monitor.dashboard.palette import BACKGROUND
 from monitor.dashboard.screens import DrawnScreen, GridScreen, HelpScreen
-from monitor.dashboard.snapshot import AthleteView, Key, Snapshot
+from monitor.dashboard.snapshot import AthleteView, Key, Snapshot, by_name
 from monitor.dashboard.tester_screens import TesterScreen
 from monitor.dashboard.trace import TraceWindow
 from monitor.errors import StrapwatchError
@@ -74,6 +75,7 @@ class DashboardApp(App[None]):
         Binding("p", "pause", show=False),
         Binding("l", "alarms(False)", show=False),
         Binding("h", "alarms(True)", show=False),
+        Binding("e", "exercise", show=False),
         Binding("t", "tester", show=False),
         Binding("question_mark", "help", show=False),
     ]
@@ -178,7 +180,7 @@ class DashboardApp(App[None]):
     def _ring(self) -> None:
         """Ring once for each alarm that is new, or that has become more urgent, and bring it on screen."""
         views = self.snapshot.athletes
-        alarms = [alarm for view in views for alarm in view.alarms]
+        alarms = [alarm for view in views for alarm in view.pressing]
         silenced = {a.identity for view in views for a in view.alarms if view.is_silenced(a)}
         present = {(alarm.identity, alarm.priority) for alarm in alarms}
         known = {identity for identity, _ in self._rung}
@@ -218,6 +220,14 @@ class DashboardApp(App[None]):
         """Show the active alarms, or all there were."""
         if not any(isinstance(screen, AlarmsScreen) for screen in self.screen_stack):
             self.push_screen(AlarmsScreen(history=history))
+
+    def action_exercise(self) -> None:
+        """Show what exercise does to the athlete the present screen is about, else to the first by name."""
+        screen = self.screen
+        key = screen.whom(self.snapshot) if isinstance(screen, DrawnScreen) else None
+        key = key or next((view.key for view in by_name(self.snapshot)), None)
+        if key is not None:
+            self.push_screen(ExerciseScreen(key))
 
     def action_pause(self) -> None:
         """Let the alarms of one athlete make no sound for a while, or let them again."""

@@ -22,14 +22,17 @@ GRID_KEYS: Final = (
     ("↑↓←→", ""),
     ("Enter", "detail"),
     ("a", "acknowledge"),
+    ("l", "alarms"),
     ("/", "filter"),
     ("s", "sort"),
+    ("t", "test"),
     ("?", "help"),
-    ("q", "leave"),
 )
 DETAIL_KEYS: Final = (
     ("↑↓", "other athlete"),
     ("a", "acknowledge"),
+    ("p", "pause"),
+    ("e", "exercise"),
     ("Esc", "back"),
     ("?", "help"),
     ("q", "leave"),
@@ -98,7 +101,7 @@ def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
         return Line((fit(f" Waiting for Redis at {heading.redis}", width), _ON)).fill(width, _ON)
     calling = snapshot.calling
     if not calling:
-        held = sum(1 for view in snapshot.athletes if view.alarms)
+        held = sum(1 for view in snapshot.athletes if view.pressing)
         words, well = monitor_words(snapshot)
         if not well:
             text, style = (

@@ -90,10 +90,10 @@ def _head(view: AthleteView, inner: int) -> list[Line]:
 
 
 def _alarm(view: AthleteView, inner: int, room: int, mood: TileMood) -> list[Line]:
-    if not view.alarms:
+    if not view.pressing:
         return []
-    alarm = view.alarms[0]
-    more = f" +{len(view.alarms) - 1} more " if len(view.alarms) > 1 else ""
+    alarm = view.pressing[0]
+    more = f" +{len(view.pressing) - 1} more " if len(view.pressing) > 1 else ""
     if alarm.acknowledged_by:
         return [spread(acknowledged_line(alarm, inner - len(more)), Line((more, DIM)), inner)]
     what = f" ▲ {alarm.priority.upper()}  {alarm_words(alarm)}"

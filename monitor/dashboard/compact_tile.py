@@ -47,7 +47,7 @@ def compact_tile(
     cells = max(0, width - BESIDE_WAVE)
     waves = height - 1 - len(still.info)
     drawn = wave_lines(wave, cells, waves, overlay=waves < 3, live=view.life is Life.LIVE)
-    if drawn and view.state.trained_on and (view.alarms or view.life is not Life.LIVE):
+    if drawn and view.state.trained_on and (view.pressing or view.life is not Life.LIVE):
         # The line that otherwise says so is taken by something more urgent.
         note = Line((f"{TRAINED_ON} ", paint(palette.CAUTION)))
         drawn[-1] = note.extend(without_left(drawn[-1], note.width))
@@ -100,8 +100,8 @@ def _info(view: AthleteView, cells: int, rows: int, mood: TileMood) -> list[Line
         # What to do is worth more than a last line of waveform, unless that line must say whose signal it is.
         steps = wrap(calling.action, cells - 1, 1 if rows - len(info) < 3 and view.state.trained_on else 2)
         info.extend(filled_line(f" {step}", calling, cells, lit=mood.lit) for step in steps)
-    elif view.alarms:
-        info.append(acknowledged_line(view.alarms[0], cells))
+    elif view.pressing:
+        info.append(acknowledged_line(view.pressing[0], cells))
     elif not info:
         note = f" {TRAINED_ON}" if view.state.trained_on else ""
         strip = strip_line(view.state.recent_labels, max(0, cells - len(note)), live=True)

@@ -66,7 +66,7 @@ def detail_lines(
         Exactly `height` lines of `width` cells.
     """
     inner = width - 2
-    head = [_title(view, inner), *_vitals(view, inner), *_alarms(view, inner, lit=lit)]
+    head = [_title(view, inner), *_notes(view, inner), *_vitals(view, inner), *_alarms(view, inner, lit=lit)]
     left = height - len(head)
     lower = min(max(7, left // 2), 26) if left >= 14 else max(0, left - 6)
     wave_height = left - lower
@@ -93,6 +93,24 @@ def _title(view: AthleteView, width: int) -> Line:
     if state.source:
         right.add(f"  {state.source}", paint(palette.SOURCE))
     return spread(left, right, width)
+
+
+def _notes(view: AthleteView, width: int) -> list[Line]:
+    """Return what the roster says of the athlete, for a physician who does not know them."""
+    person = view.person
+    if person is None:
+        return []
+    known = [f"pseudonym {view.state.athlete}"] if person.label else []
+    known += [f"{person.age} years"] if person.age is not None else []
+    known += [f"rest {person.resting_bpm:g} bpm"] if person.resting_bpm is not None else []
+    known += [f"maximum {person.maximum_bpm:g} bpm"] if person.maximum_bpm is not None else []
+    lines = [Line((fit(", ".join(known), width), DIM))] if known else []
+    if person.notes:
+        lines += [
+            Line((part, paint(palette.CAUTION, bold=True)))
+            for part in wrap(f"Note: {person.notes}", width, 2)
+        ]
+    return lines
 
 
 def _vitals(view: AthleteView, width: int) -> list[Line]:
@@ -132,10 +150,15 @@ def _counts(view: AthleteView, width: int) -> Line:
 def _alarms(view: AthleteView, width: int, *, lit: bool) -> list[Line]:
     """Return every alarm that is not over with its sentence and what to do, at most three."""
     lines: list[Line] = []
+    if view.paused_words:
+        words = f"‖ Alarms up to {view.state.paused_covers} priority make no sound for {view.paused_words}"
+        by = f", paused by {view.state.paused_by}; p ends it" if view.state.paused_by else "; p ends it"
+        lines.append(Line((fit(words + by, width), paint(palette.CAUTION, bold=True))))
     for alarm in view.alarms[:3]:
         fill = palette.alarm_fill(alarm.priority, lit=lit)
-        if alarm.acknowledged_by:
-            text = f"✓ {alarm_words(alarm)}, acknowledged by {alarm.acknowledged_by} → {alarm.action}"
+        if alarm.acknowledged_by or alarm.priority == "information":
+            told = f", acknowledged by {alarm.acknowledged_by}" if alarm.acknowledged_by else ", information"
+            text = f"{'✓' if alarm.acknowledged_by else 'i'} {alarm_words(alarm)}{told} → {alarm.action}"
             lines.append(Line((fit(text, width), palette.alarm_text(alarm.priority))))
             continue
         text = f"▲ {alarm.priority.upper()}  {alarm_words(alarm)}: {alarm.message}"

@@ -37,7 +37,7 @@ def arrange(views: Iterable[AthleteView], order: str, wanted: str = "") -> list[
             return (1, -(view.state.rate_bpm or 0.0), *name)
         if order == "quality":
             return (1, view.state.quality, *name)
-        if order == "alarm" and view.alarms:
+        if order == "alarm" and view.pressing:
             return (1, *name)
         return (2, *name)
 

@@ -40,8 +40,8 @@ def row_tile(
     note = Line((f" {TRAINED_ON}" if view.state.trained_on else "", paint(palette.CAUTION)))
     if view.life is not Life.LIVE:
         line = spread(line.extend(old_line(view, width - line.width - note.width)), note, width)
-    elif view.alarms and not view.calling:
-        quiet = acknowledged_line(view.alarms[0], width - line.width - note.width)
+    elif view.pressing and not view.calling:
+        quiet = acknowledged_line(view.pressing[0], width - line.width - note.width)
         line = spread(line.extend(quiet), note, width)
     else:
         line.extend(strip_line(view.state.recent_labels, _STRIP, live=True)).add(" ")

@@ -98,8 +98,13 @@ class AthleteView:
 
     @property
     def calling(self) -> ActiveAlarm | None:
-        """The most urgent alarm that nobody has acknowledged."""
-        return next((alarm for alarm in self.alarms if not alarm.acknowledged_by), None)
+        """The most urgent alarm that nobody has acknowledged; what is mere information calls nobody."""
+        return next((alarm for alarm in self.pressing if not alarm.acknowledged_by), None)
+
+    @property
+    def pressing(self) -> tuple[ActiveAlarm, ...]:
+        """The alarms above information, most urgent first."""
+        return tuple(alarm for alarm in self.alarms if alarm.priority != "information")
 
     @property
     def silence_s(self) -> float:
@@ -176,6 +181,11 @@ class Snapshot:
         """Alarms that nobody has acknowledged, most urgent first, one for each athlete."""
         found = [(view, alarm) for view in self.athletes if (alarm := view.calling)]
         return sorted(found, key=lambda pair: urgency(pair[1]))
+
+
+def by_name(snapshot: Snapshot) -> list[AthleteView]:
+    """Return all athletes in the order of their names."""
+    return sorted(snapshot.athletes, key=lambda view: (view.name, view.state.team))
 
 
 @dataclass(frozen=True, slots=True)
