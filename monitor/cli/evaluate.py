@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
     from rich.console import Console
 
+    from monitor.alarm_report import AlarmScore
     from monitor.classifier import BeatClassifier
     from monitor.evaluation import Announced, Timing
     from monitor.evaluation_report import RecordScore
@@ -83,6 +84,17 @@ def evaluate(
             "--write-annotations", metavar="DIR", help="Write beats as WFDB annotation files (.strapwatch)."
         ),
     ] = None,
+    alarms: Annotated[
+        bool, typer.Option("--alarms", help="Score alarms too, run by run and episode by episode.")
+    ] = False,
+    cross_model: Annotated[
+        Path | None,
+        typer.Option(
+            "--cross-model",
+            metavar="FILE",
+            help="Weights trained on other records, for those that the model was trained on.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Figures as JSON; - is standard output.")
     ] = None,
@@ -104,8 +116,21 @@ def evaluate(
         from models.runtime import load_classifier
 
         classifier = load_classifier(model, threads=1)
-    scoring = _Scoring(window_ms / 1000.0, noisy_segments, write_annotations)
-    run = _run(stems, lead=lead, classifier=classifier, scoring=scoring, errors=errors)
+    scoring = _Scoring(window_ms / 1000.0, noisy_segments, write_annotations, alarms, include_learning)
+    known, unknown = _known_to(classifier, stems) if cross_model is not None else ([], stems)
+    run = _run(unknown, lead=lead, classifier=classifier, scoring=scoring, errors=errors)
+    if known:
+        from models.runtime import load_classifier
+
+        run.add(
+            _run(
+                known,
+                lead=lead,
+                classifier=load_classifier(cross_model, threads=1),
+                scoring=scoring,
+                errors=errors,
+            )
+        )
     if run.scores:
         summary = _summary(run, classifier, scoring, learning=include_learning)
         alone = json_file is not None and str(json_file) == "-"
@@ -113,7 +138,10 @@ def evaluate(
             _write_json(summary, None if alone else json_file)
         if not alone:
             out = Console()
-            print_tables(run.scores, summary, console=out if out.is_terminal else Console(width=_PLAIN_WIDTH))
+            out = out if out.is_terminal else Console(width=_PLAIN_WIDTH)
+            print_tables(run.scores, summary, console=out)
+            if run.alarms:
+                _print_alarms(summary, out)
     if run.refused:
         if len(stems) > 1:
             _say(errors, f"{len(run.refused)} of {len(stems)} records refused")
@@ -127,6 +155,8 @@ class _Scoring:
     window_s: float
     noisy_only: bool
     annotations: Path | None
+    alarms: bool
+    learning: bool
 
 
 @dataclass(slots=True)
@@ -138,6 +168,26 @@ class _Outcome:
     refused: dict[str, str] = field(default_factory=dict)
     total_s: float = 0.0
     processor_s: float = 0.0
+    alarms: "list[AlarmScore]" = field(default_factory=list)
+
+    def add(self, other: "_Outcome") -> None:
+        """Take over what another run brought."""
+        for name in ("samples", "signal_s", "stages_s", "classifier_s"):
+            setattr(self.timing, name, getattr(self.timing, name) + getattr(other.timing, name))
+        self.scores += other.scores
+        self.refused |= other.refused
+        self.total_s += other.total_s
+        self.processor_s += other.processor_s
+        self.alarms += other.alarms
+
+
+def _known_to(classifier: "BeatClassifier | None", stems: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Part the records into those that the model was trained on, and the others."""
+    from monitor.recordings import is_listed
+
+    trained = classifier.training_records if classifier is not None else frozenset()
+    known = [stem for stem in stems if is_listed(f"{stem.parent.name}/{stem.name}", trained)]
+    return known, [stem for stem in stems if stem not in known]
 
 
 def _run(
@@ -221,6 +271,21 @@ def _conclude(
                 window_s=scoring.window_s,
             )
         )
+        if scoring.alarms:
+            run.alarms.append(_score_alarms(record, beats, run.scores[-1], learning=scoring.learning))
+
+
+def _score_alarms(
+    record: "Record", announced: "Announced", score: "RecordScore", *, learning: bool
+) -> "AlarmScore":
+    from monitor.alarm_report import AlarmScore
+    from monitor.alarm_scoring import score_alarms
+    from monitor.scoring import LEARNING_S
+
+    assert record.truth is not None  # noqa: S101 - the caller saw one
+    start = 0 if learning else round(LEARNING_S * record.rate_hz)
+    counts = score_alarms(record.truth, announced.events, len(record), start_sample=start)
+    return AlarmScore(record.name, score.paced, score.trained_on, counts)
 
 
 def _read(
@@ -286,6 +351,7 @@ def _summary(
         "model": None if classifier is None else classifier.name,
         "settings_hash": LineConfig().version(),
         **report(run.scores, learning=learning),
+        **_alarm_figures(run),
         "refused": run.refused,
         "samples_per_second": timing.samples / run.total_s,
         "times_real_time": timing.signal_s / run.total_s,
@@ -302,6 +368,24 @@ def _summary(
         },
         "protocol": {**PROTOCOL, "window_s": scoring.window_s, "noisy_segments_only": scoring.noisy_only},
     }
+
+
+def _alarm_figures(run: _Outcome) -> dict[str, Any]:
+    if not run.alarms:
+        return {}
+    from models.splits import DS2
+    from monitor.alarm_report import report
+
+    return report(run.alarms, DS2)
+
+
+def _print_alarms(summary: dict[str, Any], console: "Console") -> None:
+    from monitor.alarm_report import alarm_table
+
+    for group, alarms in summary["alarm_totals"].items():
+        if alarms["records"]:
+            console.print(f"\nAlarms, {group.replace('_', ' ')}, {alarms['records']} records", style="bold")
+            console.print(alarm_table(alarms))
 
 
 def _write_json(summary: dict[str, Any], file: Path | None) -> None:

@@ -143,7 +143,7 @@ def test_a_long_run_keeps_counting() -> None:
     assert {event.rate_bpm for event in events} == {120.0}
 
 
-@pytest.mark.parametrize("breaker", ["?", "N", "S", "F", "Q"])
+@pytest.mark.parametrize("breaker", ["?", "N", "S", "Q"])
 def test_any_other_beat_ends_a_run(breaker: str) -> None:
     """An unsure beat is no V: it ends a run as any other beat does and makes none."""
     assert _of(_classes(f"NVV{breaker}VN"), "ventricular_couplet", "ventricular_run") == [
