@@ -64,6 +64,8 @@ class SyntheticAthlete:
         Standard deviation of white measurement noise.
     breathing_gain : float
         By what share the beats' amplitude moves with breathing.
+    variation : float
+        Standard deviation of every wave's height from beat to beat, as a share of it.
     heart : Heart
         Its beats' shapes, its rates at rest and at maximum effort; see `simulators.athlete_hearts.HEARTS`.
     programme : Programme or None
@@ -81,6 +83,7 @@ class SyntheticAthlete:
     wander_mv: float = 0.05
     noise_mv: float = 0.01
     breathing_gain: float = 0.0
+    variation: float = 0.0
     heart: Heart = HEARTS["usual"]
     programme: Programme | None = None
     events: tuple[HeartEvent, ...] = field(default=())
@@ -162,15 +165,24 @@ def synthesize_session(
         raise UsageError(f"rate {rate_hz:g} Hz: use {MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz")
     if not 1.0 <= seconds <= 24 * 3600:
         raise UsageError(f"{seconds:g} s of synthetic ECG: use 1 to {24 * 3600} s")
-    heart, noise, chance, blocks = (
-        np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(4)
+    heart, noise, chance, blocks, shapes = (
+        np.random.default_rng(part) for part in np.random.SeedSequence(seed).spawn(5)
     )
     node = _node(athlete, seconds, heart)
     events = athlete.events
     if athlete.heart.wenckebach:
         events = (*events, *_blocked_at_rest(node, events, seconds, blocks))
     rhythm = place(events, node, seconds=seconds, home=athlete.heart.rhythm, random=chance)
-    drawing = Drawing(athlete.heart, rhythm, node, athlete.breathing_gain)
+    if not 0.0 <= athlete.variation <= 0.3:
+        raise UsageError(f"variation {athlete.variation:g}: use 0 to 0.3")
+    drawing = Drawing(
+        athlete.heart,
+        rhythm,
+        node,
+        breathing_gain=athlete.breathing_gain,
+        variation=athlete.variation,
+        random=shapes,
+    )
     samples = round(seconds * rate_hz)
     record = record_of_counts(
         name=name,

@@ -104,6 +104,7 @@ def training_athlete(
         heart=own,
         programme=training if programme is None else programme,
         breathing_gain=float(random.uniform(0.02, 0.1)),
+        variation=float(random.uniform(0.02, 0.06)),
         wander_mv=float(random.uniform(0.02, 0.1)),
         noise_mv=float(random.uniform(0.005, 0.015)),
         events=tuple(placed),

@@ -36,13 +36,27 @@ class Drawing:
         Effort and breathing.
     breathing_gain : float
         By what share the beats' amplitude moves with breathing.
+    variation : float
+        Standard deviation of every wave's height from beat to beat, as a share of it.
+    random : numpy.random.Generator
+        Of that variation.
     """
 
-    def __init__(self, heart: Heart, rhythm: Rhythm, node: SinusNode, breathing_gain: float = 0.0) -> None:
+    def __init__(
+        self,
+        heart: Heart,
+        rhythm: Rhythm,
+        node: SinusNode,
+        *,
+        breathing_gain: float,
+        variation: float,
+        random: np.random.Generator,
+    ) -> None:
         self.rhythm = rhythm
         self.node = node
         self._breathing_gain = breathing_gain
         self._beats = self._beat_table(heart)
+        self._beats.height_mv[:] *= 1.0 + variation * random.standard_normal(self._beats.height_mv.shape)
         _move_peaks(self._beats, rhythm.r_s)
         wave = next((wave for wave in heart.sinus if wave.role == "P"), None)
         self._lone_p = self._lone_p_table(wave)

@@ -132,6 +132,26 @@ def test_rr_series_breathes() -> None:
     assert bands[0.4] < 0.05
 
 
+def test_beats_vary() -> None:
+    """Heights vary from beat to beat as asked for, at the same places and by the same at every rate."""
+    slow, fast = (
+        synthesize(
+            SyntheticAthlete(variation=0.05, noise_mv=0.0, wander_mv=0.0),
+            rate_hz=rate_hz,
+            seconds=300.0,
+            seed=2,
+        )
+        for rate_hz in (500.0, 1000.0)
+    )
+    assert slow.truth is not None
+    assert fast.truth is not None
+    heights = [
+        record.millivolts[truth.r_samples] for record, truth in ((slow, slow.truth), (fast, fast.truth))
+    ]
+    assert heights[1].std() / heights[1].mean() == pytest.approx(0.05, rel=0.25)
+    np.testing.assert_allclose(heights[0], heights[1], atol=0.02)
+
+
 def test_exercise() -> None:
     """The rate follows its points in time."""
     r_s, _ = _beats(
@@ -179,6 +199,7 @@ def test_wrong_values_are_refused() -> None:
     for athlete, text in (
         (SyntheticAthlete(rate_bpm=5.0), "rate_bpm 5.0"),
         (SyntheticAthlete(variability=0.9), "variability 0.9"),
+        (SyntheticAthlete(variation=0.9), "variation 0.9"),
         (SyntheticAthlete(events=(PrematureBeat(at_s=5.0, coupling=1.5),)), "coupling 1.5"),
         (SyntheticAthlete(events=(VentricularRun(at_s=5.0, beats=1),)), "2 beats or more"),
         (SyntheticAthlete(events=(Pause(at_s=5.0, length_s=100.0),)), "0.3 to 60 s"),
