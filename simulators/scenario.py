@@ -11,9 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from monitor.contract import RhythmKind, TechnicalKind
+from monitor.catalogue import CATALOGUE
 from monitor.errors import SettingsError
 from monitor.settings import AthleteSettings
 from simulators.noise import NoiseKind
@@ -223,10 +223,17 @@ class ExpectTable(_Table):
     """
 
     athlete: _Name
-    alarm: RhythmKind | TechnicalKind
+    alarm: str
     at_s: _Seconds
     within_s: _Length = 10.0
     optional: bool = False
+
+    @field_validator("alarm")
+    @classmethod
+    def _is_in_the_catalogue(cls, alarm: str) -> str:
+        if alarm not in CATALOGUE:
+            raise ValueError(f"expect.alarm is {alarm!r}; {unknown_key(alarm, CATALOGUE)}")
+        return alarm
 
 
 class OutageTable(_Table):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
+from monitor.cli.simulate_troubles import radio_settings, with_noise
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
     from simulators.fleet import Fleet, FleetReport
-    from simulators.radio import RadioSettings, Stretch
     from simulators.records import Record
     from simulators.strap import Strap
 
@@ -131,6 +131,22 @@ def simulate(
     jitter: Annotated[
         float, typer.Option("--jitter", metavar="SECONDS", help="Packets are late by up to so much.")
     ] = 0.0,
+    burst: Annotated[
+        str | None,
+        typer.Option(
+            "--burst",
+            metavar="ENTER:LEAVE[:LOSS]",
+            help="Losses in bursts: probability a packet that the link turns bad, good again, and loses one.",
+        ),
+    ] = None,
+    noise: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--noise",
+            metavar="KIND|RECORD:DB[:START:LENGTH]",
+            help="mains, wander, muscle, motion, electrode, white or a WFDB record, at a ratio in dB as of nst.",
+        ),
+    ] = None,
     dropout: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,7 +179,15 @@ def simulate(
     if seconds is not None and not 0.0 < seconds < float("inf"):
         raise UsageError(f"--seconds {seconds:g}: use a number above 0")
     address = parse_mqtt_url(broker)
-    radio = _radio(loss, duplicates, reorder, jitter, dropout or [], lead_off or [])
+    radio = radio_settings(
+        loss=loss,
+        duplicates=duplicates,
+        reorder=reorder,
+        burst=burst,
+        jitter_s=jitter,
+        dropouts=dropout or [],
+        lead_off=lead_off or [],
+    )
     # Checked here, because a synthetic athlete's length depends on it before a strap could refuse it.
     if not 0.0 < speed <= _HIGHEST_SPEED:
         raise UsageError(f"--speed {speed:g}: use a number above 0 and at most {_HIGHEST_SPEED:g}")
@@ -175,6 +199,7 @@ def simulate(
     records += _synthetic(synthetic, speed * seconds if seconds is not None else None, start or [], seed)
     if not records:
         raise UsageError("nothing to replay; give --record NAME, --excerpt or --synthetic N")
+    records = with_noise(records, noise or [], starts=start or [], database=database, seed=seed)
     straps = _straps(records, athlete or [], team, start or [], packet_s=packet, loop=loop, speed=speed)
     with contextlib.ExitStack() as stack:
         entries = None if ledger is None else stack.enter_context(_open_ledger(ledger))
@@ -356,39 +381,6 @@ def _names(records: list["Record"]) -> list[str]:
             name = f"{plain}-{number}"
         names.append(name)
     return names
-
-
-def _radio(
-    loss: float,
-    duplicates: float,
-    reorder: float,
-    jitter_s: float,
-    dropouts: list[str],
-    lead_off: list[str],
-) -> "RadioSettings":
-    from simulators.radio import RadioSettings
-
-    return RadioSettings(
-        loss=loss,
-        duplicates=duplicates,
-        reorder=reorder,
-        jitter_s=jitter_s,
-        dropouts=tuple(_stretch("--dropout", text) for text in dropouts if not text.endswith(":lost")),
-        dropouts_lost=tuple(
-            _stretch("--dropout", text.removesuffix(":lost")) for text in dropouts if text.endswith(":lost")
-        ),
-        lead_off=tuple(_stretch("--lead-off", text) for text in lead_off),
-    )
-
-
-def _stretch(option: str, text: str) -> "Stretch":
-    from simulators.radio import Stretch
-
-    start, _, length = text.partition(":")
-    try:
-        return Stretch(float(start), float(length))
-    except ValueError:
-        raise UsageError(f"{option} {text!r}: use START:LENGTH in seconds, such as 30:5") from None
 
 
 def _open_ledger(file: Path) -> TextIO:

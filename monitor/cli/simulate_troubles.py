@@ -1,0 +1,131 @@
+"""What ``strapwatch simulate`` is told of radio and noise, as text, and what it means."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from simulators.body import Noise
+    from simulators.radio import Bursts, RadioSettings, Stretch
+    from simulators.records import Record
+
+
+def radio_settings(
+    *,
+    loss: float,
+    duplicates: float,
+    reorder: float,
+    burst: str | None,
+    jitter_s: float,
+    dropouts: list[str],
+    lead_off: list[str],
+) -> "RadioSettings":
+    """Return the radio that some options describe.
+
+    Raises
+    ------
+    UsageError
+        If one of them cannot be read or is out of range.
+    """
+    from simulators.radio import RadioSettings
+
+    return RadioSettings(
+        loss=loss,
+        duplicates=duplicates,
+        reorder=reorder,
+        bursts=None if burst is None else _bursts(burst),
+        jitter_s=jitter_s,
+        dropouts=tuple(_stretch("--dropout", text) for text in dropouts if not text.endswith(":lost")),
+        dropouts_lost=tuple(
+            _stretch("--dropout", text.removesuffix(":lost")) for text in dropouts if text.endswith(":lost")
+        ),
+        lead_off=tuple(_stretch("--lead-off", text) for text in lead_off),
+    )
+
+
+def with_noise(
+    records: "list[Record]", noises: list[str], *, starts: list[float], database: Path | None, seed: int
+) -> "list[Record]":
+    """Return the records with noise on top; its times count from where each strap begins.
+
+    Parameters
+    ----------
+    records : list of Record
+        Clean.
+    noises : list of str
+        ``KIND:DB`` or ``KIND:DB:START:LENGTH`` each.
+    starts : list of float
+        Where the straps begin in their records, in seconds: none, one for all, or one for each.
+    database : Path or None
+        Where recorded noise is looked up.
+    seed : int
+        Of the noise; every strap has its own.
+
+    Raises
+    ------
+    UsageError, RecordError
+        If a noise cannot be read, or a record has no annotations to measure its QRS by.
+    """
+    if not noises:
+        return records
+    from simulators.body import trouble_record
+
+    wanted = [_noise(text, database) for text in noises]
+    each = starts if len(starts) > 1 else (starts or [0.0]) * len(records)
+    noisy = []
+    for number, (record, start_s) in enumerate(zip(records, each, strict=False)):
+        moved = [replace(noise, at_s=noise.at_s + start_s) for noise in wanted]
+        noisy.append(
+            replace(trouble_record(record, moved, seed=seed + number)[0], excerpt_from=record.excerpt_from)
+        )
+    return noisy
+
+
+def _noise(text: str, database: Path | None) -> "Noise":
+    from simulators.body import ALL, Noise
+    from simulators.noise import NOISE_KINDS
+    from simulators.records import read_record
+
+    name, *numbers = text.split(":")
+    try:
+        values = [*map(float, numbers)]
+        snr_db, at_s, length_s = [*values, 0.0, ALL] if len(values) == 1 else values
+    except ValueError:
+        raise UsageError(
+            f"--noise {text!r}: use KIND:DB or KIND:DB:START:LENGTH, such as muscle:6 or nstdb/ma:12:30:60"
+        ) from None
+    kind = next((known for known in NOISE_KINDS if known == name and known != "record"), None)
+    if kind is not None:
+        return Noise(kind=kind, snr_db=snr_db, at_s=at_s, length_s=length_s)
+    return Noise(
+        kind="record",
+        record=read_record(name, database=database),
+        snr_db=snr_db,
+        at_s=at_s,
+        length_s=length_s,
+    )
+
+
+def _bursts(text: str) -> "Bursts":
+    from simulators.radio import Bursts
+
+    try:
+        enter, leave, *loss = map(float, text.split(":"))
+    except ValueError:
+        enter, leave, loss = 0.0, 0.0, [0.0, 0.0]
+    if len(loss) > 1:
+        raise UsageError(f"--burst {text!r}: use ENTER:LEAVE or ENTER:LEAVE:LOSS, such as 0.02:0.25")
+    return Bursts(enter=enter, leave=leave, loss=loss[0] if loss else 1.0)
+
+
+def _stretch(option: str, text: str) -> "Stretch":
+    from simulators.radio import Stretch
+
+    start, _, length = text.partition(":")
+    try:
+        return Stretch(float(start), float(length))
+    except ValueError:
+        raise UsageError(f"{option} {text!r}: use START:LENGTH in seconds, such as 30:5") from None
