@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import redis.asyncio
     from rich.console import Console
 
+    from monitor.dashboard.alarm_list import Namer
     from monitor.dashboard.ledger import Ledger
 
 _HELP: Final = """List active and recent alarms, newest last.
@@ -63,6 +65,10 @@ def alerts(
     count: Annotated[
         int, typer.Option("--count", metavar="N", min=0, max=1000, help="At most so many that are over.")
     ] = 20,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", metavar="FILE", help="Names, TOML or CSV, see docs/roster.md."),
+    ] = None,
 ) -> None:
     """List alarms."""
     if context.invoked_subcommand is not None:
@@ -71,7 +77,8 @@ def alerts(
         return
     if follow:
         _complain_on_stderr()
-    _run(_alerts(redis, team or [], follow=follow, json=json, count=count))
+    name_of = _names(roster)
+    _run(_alerts(redis, team or [], follow=follow, json=json, count=count, name_of=name_of))
 
 
 def acknowledge(
@@ -160,6 +167,16 @@ async def _audit(url: str, team: str, count: int) -> None:
             typer.echo(f"{clock(entry.at)}  {whose}  {entry.by}  {entry.action}  {entry.detail}")
 
 
+def _names(roster: Path | None) -> "Namer":
+    from monitor.dashboard.alarm_list import pseudonym
+
+    if roster is None:
+        return pseudonym
+    from monitor.roster import Roster
+
+    return Roster.load(roster).label
+
+
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
@@ -190,7 +207,9 @@ async def _acknowledge(url: str, identity: str, by: str) -> None:
         typer.echo("somebody had acknowledged it before")
 
 
-async def _alerts(url: str, teams: Sequence[str], *, follow: bool, json: bool, count: int) -> None:
+async def _alerts(
+    url: str, teams: Sequence[str], *, follow: bool, json: bool, count: int, name_of: "Namer"
+) -> None:
     from rich.console import Console
 
     from monitor.dashboard.alarm_list import as_json, read_alarms, table
@@ -212,13 +231,15 @@ async def _alerts(url: str, teams: Sequence[str], *, follow: bool, json: bool, c
         shown = sorted([*active, *over[:count]], key=lambda alarm: alarm.record.raised_at)
         if json:
             for alarm in shown:
-                typer.echo(as_json(alarm))
+                typer.echo(as_json(alarm, name_of=name_of))
         elif shown:
-            console.print(table(shown, console.width))
+            console.print(table(shown, console.width, name_of))
         else:
             typer.echo("no alarms so far", err=True)
         if follow:
-            await _follow(client, teams, ledger, since=since, console=None if json else console)
+            await _follow(
+                client, teams, ledger, since=since, console=None if json else console, name_of=name_of
+            )
 
 
 async def _follow(
@@ -228,6 +249,7 @@ async def _follow(
     *,
     since: float,
     console: "Console | None",
+    name_of: "Namer",
 ) -> None:
     """Tell every transition as it comes: on `console`, or as JSON if there is none."""
     from monitor.cancellation import end
@@ -243,9 +265,11 @@ async def _follow(
             known.add((alarm.identity, alarm.transition))
             record = ledger.add(alarm)
             if console is None:
-                typer.echo(as_json(Listed(record, [record.as_active()] if record.is_open else []), alarm))
+                typer.echo(
+                    as_json(Listed(record, [record.as_active()] if record.is_open else []), alarm, name_of)
+                )
             else:
-                console.print(told(alarm), soft_wrap=True)
+                console.print(told(alarm, name_of), soft_wrap=True)
 
     telling = asyncio.create_task(tell())
     try:

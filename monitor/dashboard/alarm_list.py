@@ -1,7 +1,7 @@
 """Active and recent alarms outside the dashboard: read once from Redis, told as a table, as lines, or as JSON."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,12 +17,21 @@ from monitor.sinks import known_alarms
 
 _READ_BACK: Final = 2_000
 _WIDE: Final = 150
-_PRIORITY_STYLE: Final = {
+PRIORITY_STYLE: Final = {
     "high": "bold white on red",
     "medium": "bold black on yellow",
     "low": "bold black on cyan",
     "information": "",
 }
+
+
+Namer = Callable[[str, str], str]
+"""Returns what to call an athlete, given team and pseudonym."""
+
+
+def pseudonym(_team: str, athlete: str) -> str:
+    """Call an athlete by the pseudonym: what a list does without a roster."""
+    return athlete
 
 
 class Listed(NamedTuple):
@@ -77,7 +86,7 @@ def _state_in(raw: bytes | None) -> AthleteState | None:
         return None
 
 
-def table(alarms: Iterable[Listed], width: int) -> Table:
+def table(alarms: Iterable[Listed], width: int, name_of: Namer = pseudonym) -> Table:
     """Return alarms as a table that fits `width` cells; on a narrow one the ID stands below the sentence."""
     wide = width >= _WIDE
     drawn = Table(box=None, pad_edge=False, header_style="bold", expand=False)
@@ -92,11 +101,13 @@ def table(alarms: Iterable[Listed], width: int) -> Table:
         drawn.add_column("ID", no_wrap=True)
     for alarm in alarms:
         latest = alarm.record.latest
-        priority = Text(
-            f" {latest.priority} ", _PRIORITY_STYLE[latest.priority] if alarm.is_active else "dim"
-        )
+        priority = Text(f" {latest.priority} ", PRIORITY_STYLE[latest.priority] if alarm.is_active else "dim")
         what = f"{kind_words(latest.kind)}: {latest.message}"
-        cells: list[str | Text] = [clock(alarm.record.raised_at), latest.athlete, priority]
+        cells: list[str | Text] = [
+            clock(alarm.record.raised_at),
+            Text(name_of(latest.team, latest.athlete)),
+            priority,
+        ]
         if wide:
             cells += [what, latest.action, alarm.state, alarm.record.identity]
         else:
@@ -105,27 +116,33 @@ def table(alarms: Iterable[Listed], width: int) -> Table:
     return drawn
 
 
-def told(alarm: Alarm) -> Text:
+def told(alarm: Alarm, name_of: Namer = pseudonym) -> Text:
     """Return one transition as a line."""
     text = Text(f"{clock(alarm.at)}  ")
     calls = alarm.transition in {"raised", "escalated"}
-    text.append(f" {alarm.priority} ", _PRIORITY_STYLE[alarm.priority] if calls else "dim")
+    text.append(f" {alarm.priority} ", PRIORITY_STYLE[alarm.priority] if calls else "dim")
     by = f" by {alarm.by}" if alarm.by else ""
-    text.append(f" {alarm.athlete}  {alarm.transition}{by}  {kind_words(alarm.kind)}: {alarm.message}")
+    text.append(f" {name_of(alarm.team, alarm.athlete)}  {alarm.transition}{by}  ")
+    text.append(f"{kind_words(alarm.kind)}: {alarm.message}")
     if calls:
         text.append(f" → {alarm.action}")
     return text.append(f"  {alarm.identity}", "dim")
 
 
-def as_json(alarm: Listed, transition: Alarm | None = None) -> str:
-    """Return an alarm, as it stands after `transition` (its newest, by default), as one line of JSON."""
+def as_json(alarm: Listed, transition: Alarm | None = None, name_of: Namer = pseudonym) -> str:
+    """Return an alarm, as it stands after `transition` (its newest, by default), as one line of JSON.
+
+    With names from a roster it has one key more, ``name``.
+    """
     record, latest = alarm.record, alarm.record.latest
     newest = transition or record.transitions[-1]
+    name = {} if name_of is pseudonym else {"name": name_of(latest.team, latest.athlete)}
     return msgspec.json.encode(
         {
             "identity": record.identity,
             "team": latest.team,
             "athlete": latest.athlete,
+            **name,
             "boot": latest.boot,
             "kind": latest.kind,
             "episode": latest.episode,

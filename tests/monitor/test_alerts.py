@@ -65,6 +65,24 @@ def test_the_list_says_all_a_receiver_needs(redis_server: GuardedServer, alarms:
     assert objects[0]["action"].startswith("STOP and CALL")
 
 
+def test_names_come_from_the_readers_roster(
+    redis_server: GuardedServer, alarms: list[str], tmp_path: Path
+) -> None:
+    """With a roster the list names who it is; Redis holds no name."""
+    roster = tmp_path / "roster.csv"
+    roster.write_text(f"team,athlete,name,bib\n{TEAM},a01,Anna Berg,7\n")
+    shown = _run("--redis", redis_server.url, "--roster", str(roster)).stdout
+    assert "7 Anna Berg" in shown
+    assert "a02" in shown
+    told = _run("--redis", redis_server.url, "--json", "--roster", str(roster)).stdout.splitlines()
+    assert [json.loads(line)["name"] for line in told] == ["7 Anna Berg", "a02"]
+    assert [json.loads(line)["identity"] for line in told] == alarms
+    assert "name" not in json.loads(_run("--redis", redis_server.url, "--json").stdout.splitlines()[0])
+    assert redis_server._directory is None or not any(
+        b"Anna Berg" in file.read_bytes() for file in redis_server._directory.rglob("*") if file.is_file()
+    )
+
+
 def test_count_limits_what_is_over_never_what_is_active(
     redis_server: GuardedServer, alarms: list[str]
 ) -> None:
