@@ -12,6 +12,7 @@ from monitor.cli.dashboard import register as _register_dashboard
 from monitor.cli.demo import register as _register_demo
 from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.herd import register as _register_herd
+from monitor.cli.inbox import register as _register_inbox
 from monitor.cli.live import register as _register_monitor
 from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
@@ -68,6 +69,7 @@ for _register in (
     _register_dashboard,
     _register_score,
     _register_alerts,
+    _register_inbox,
     _register_relay,
     _register_evaluate,
     _register_reproduce,

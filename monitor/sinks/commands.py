@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 import redis.asyncio
+import structlog
 
 from monitor.alarm_pauses import MAX_PAUSE_S
 from monitor.contract import Alarm
@@ -31,6 +32,7 @@ MAX_WORDS: Final = 500
 _NAME_LENGTH: Final = 64
 _LOOKED_AT: Final = 2_000
 
+_log = structlog.stdlib.get_logger(__name__)
 _encode = msgspec.msgpack.Encoder().encode
 _feedback = msgspec.msgpack.Decoder(Feedback)
 
@@ -148,15 +150,28 @@ async def feedback_of(client: "redis.asyncio.Redis", team: str) -> list[Feedback
     redis.exceptions.RedisError
         If the server cannot be reached.
     """
-    entries: Any = await client.xrange(feedback_key(team))
+    return (await feedback_after(client, team, ""))[0]
+
+
+async def feedback_after(
+    client: "redis.asyncio.Redis", team: str, position: str
+) -> tuple[list[Feedback], str]:
+    """Return what was said of a team's alarms behind a position (empty: from the beginning), and where that ends.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached.
+    """
+    entries: Any = await client.xrange(feedback_key(team), min=f"({position}" if position else "-")
     found = []
-    for _, fields in entries:
+    for entry, fields in entries:
+        position = entry.decode()
         try:
             found.append(_feedback.decode(fields[b"feedback"]))
-        except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
-            # Written by another version; the rest can be used all the same.
-            continue
-    return found
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            _log.warning("feedback cannot be read", team=team, entry=position, reason=str(error))
+    return found, position
 
 
 async def _command(

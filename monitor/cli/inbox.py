@@ -1,0 +1,159 @@
+"""``strapwatch inbox``: a physician's alarms, with the strip that shows why, and answers by keyboard."""
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
+from monitor.cli.server import login_name, opened
+from monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    # Their imports are slow, and `strapwatch --help` must stay quick.
+    from monitor.inbox.letters import Letter
+
+_HELP = """A physician's inbox: alarms that wait for an answer first, each with the strip that shows why.
+
+Keys: a acknowledge, f false, t true and what it is, c comment, p pause, q leave. With --list or --json it prints what
+lies in the inbox and ends; `strapwatch inbox answer` answers from a script.
+
+[bold]Example[/bold]
+
+  strapwatch inbox --by "Dr. Meyer" --team falcons
+
+  strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 --verdict true --finding "sinus pause" --by "Dr. Meyer"
+"""
+_PIPED_WIDTH: Final = 200
+_VERDICTS: Final[dict[str, Literal["true", "false", "comment"]]] = {
+    "true": "true",
+    "false": "false",
+    "comment": "comment",
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command and its subcommand to `app`."""
+    commands = typer.Typer(help=_HELP, rich_markup_mode="rich")
+    commands.callback(invoke_without_command=True)(inbox)
+    commands.command("answer")(answer)
+    app.add_typer(commands, name="inbox")
+
+
+def inbox(
+    context: typer.Context,
+    *,
+    redis: Annotated[
+        str, typer.Option("--redis", metavar="URL", envvar=REDIS_VARIABLE, help="Redis or Valkey.")
+    ] = DEFAULT_REDIS,
+    team: Annotated[
+        list[str] | None,
+        typer.Option("--team", metavar="NAME", help="Only this team; may be given many times."),
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Whose inbox; else your login name.")
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Print a table and end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines and end.")] = False,
+) -> None:
+    """Open the inbox."""
+    if context.invoked_subcommand is not None:
+        context.obj = redis
+        return
+    owner = by or login_name()
+    if listing or json:
+        asyncio.run(_list(redis, owner, team or [], json=json))
+        return
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the inbox needs a terminal on both sides; use --list or --json without one")
+    from monitor.inbox.app import InboxApp
+
+    # The terminal has to be put back as it was.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    app = InboxApp(redis, owner, team or [])
+    app.run()
+    raise typer.Exit(130 if app.return_code is None else app.return_code)
+
+
+def answer(
+    context: typer.Context,
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `strapwatch inbox --list` prints it.")],
+    *,
+    verdict: Annotated[
+        str, typer.Option("--verdict", metavar="true|false|comment", help="Whether the alarm was right.")
+    ],
+    finding: Annotated[str, typer.Option("--finding", metavar="WORDS", help="What a true alarm is.")] = "",
+    comment: Annotated[str, typer.Option("--comment", metavar="WORDS", help="Free words.")] = "",
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who says so; else your login name.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `inbox`.")
+    ] = None,
+) -> None:
+    """Say whether an alarm was right; it is stored with the alarm.
+
+    [bold]Example[/bold]
+
+      strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 --verdict false --comment "electrode"
+    """
+    asyncio.run(
+        _answer(
+            redis or context.obj or DEFAULT_REDIS, identity, verdict, finding, comment, by or login_name()
+        )
+    )
+
+
+async def _list(url: str, owner: str, teams: list[str], *, json: bool) -> None:
+    from monitor.inbox.mail import Mailbox
+
+    async with opened(url) as client:
+        mailbox = Mailbox(client, owner, teams)
+        await mailbox.read_back()
+        found = mailbox.letters()
+        lost = _nobody_watches(mailbox.watchdog.canary_age_s(0.0) is not None)
+    if lost:
+        typer.echo(lost, err=True)
+    if json:
+        _print_json(found)
+    else:
+        _print_table(found)
+
+
+def _nobody_watches(watched: bool) -> str:  # noqa: FBT001 - its only argument
+    return "" if watched else "strapwatch: no monitor is running; nobody watches"
+
+
+def _print_json(found: "list[Letter]") -> None:
+    from monitor.dashboard.alarm_list import as_json as listed_json
+    from monitor.inbox.letters import as_json
+
+    for letter in found:
+        typer.echo(as_json(letter, listed_json(letter.listed)))
+
+
+def _print_table(found: "list[Letter]") -> None:
+    from rich.console import Console
+
+    from monitor.dashboard.alarm_list import table
+
+    console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
+    if found:
+        console.print(table((letter.listed for letter in found), console.width))
+    else:
+        typer.echo("no alarms so far", err=True)
+
+
+async def _answer(url: str, identity: str, verdict: str, finding: str, comment: str, by: str) -> None:
+    from monitor.sinks import give_feedback
+
+    chosen = _VERDICTS.get(verdict)
+    if chosen is None:
+        raise UsageError(f"--verdict {verdict!r}: use true, false or comment")
+    async with opened(url) as client:
+        feedback = await give_feedback(
+            client, identity, by=by, verdict=chosen, finding=finding, comment=comment
+        )
+    typer.echo(f"stored with {feedback.identity}: {feedback.verdict}")

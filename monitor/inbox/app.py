@@ -1,0 +1,256 @@
+"""The inbox on screen: a list, the strip and the story of the alarm that is chosen, and keys to answer it."""
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar, Final, Literal
+
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.widgets import DataTable, Input, Static
+
+from monitor.cancellation import end
+from monitor.dashboard.alarm_list import PRIORITY_STYLE, clock
+from monitor.dashboard.palette import BACKGROUND, BAR, TEXT
+from monitor.dashboard.pieces import kind_words
+from monitor.errors import StrapwatchError
+from monitor.inbox.letters import Letter, details
+from monitor.inbox.mail import Mailbox
+from monitor.sinks import acknowledge, give_feedback, open_redis, pause, resume
+
+REFRESH_S: Final = 0.5
+PAUSE_S: Final = 120.0
+_KEYS: Final = (
+    " ↑↓ choose  a acknowledge  f false  t true, and it is …  c comment  p pause 2 min  r resume  q leave"
+)
+_ASKS: Final = {"true": "true, and it is (Enter: as the alarm says)", "comment": "comment"}
+Verdict = Literal["true", "false", "comment"]
+
+
+class InboxApp(App[None]):
+    """The inbox of one person.
+
+    Parameters
+    ----------
+    redis_url : str
+        Address of the server.
+    by : str
+        Who answers.
+    teams : sequence of str
+        Only these; all by default.
+    """
+
+    CSS = f"""
+    Screen {{ background: {BACKGROUND}; color: {TEXT}; }}
+    #watch {{ height: 1; background: {BAR}; }}
+    #list {{ height: 40%; background: {BACKGROUND}; }}
+    #story {{ height: 1fr; padding: 0 1; background: {BACKGROUND}; }}
+    #ask {{ display: none; height: 3; }}
+    #said, #keys {{ height: 1; background: {BAR}; }}
+    """
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "strapwatch inbox"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", show=False),
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding("a", "acknowledge", show=False),
+        Binding("f", "feedback('false')", show=False),
+        Binding("t", "ask('true')", show=False),
+        Binding("c", "ask('comment')", show=False),
+        Binding("p", "pause", show=False),
+        Binding("r", "resume", show=False),
+        Binding("escape", "never_mind", show=False),
+    ]
+
+    def __init__(self, redis_url: str, by: str, teams: Sequence[str] = ()) -> None:
+        super().__init__()
+        self._client = open_redis(redis_url)
+        self._by = by
+        self.mailbox = Mailbox(self._client, by, teams)
+        self._reading: asyncio.Task[None] | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+        self._letters: dict[str, Letter] = {}
+        self._rung = 0
+        self._asking: Verdict | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield Static(id="watch")
+        table: DataTable[Text | str] = DataTable(id="list", cursor_type="row", zebra_stripes=False)
+        table.add_columns("time", "athlete", "priority", "what", "state")
+        yield table
+        with VerticalScroll(id="story"):
+            yield Static(id="details", markup=False)
+        yield Input(id="ask")
+        yield Static(id="said", markup=False)
+        yield Static(_KEYS, id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """Begin to read."""
+        self._reading = asyncio.create_task(self.mailbox.run())
+        self.set_interval(REFRESH_S, self.refresh_letters)
+        self.query_one("#list").focus()
+
+    async def on_unmount(self) -> None:
+        """Leave nothing running."""
+        if self._reading is not None:
+            await end(self._reading)
+        for task in list(self._answering):
+            await end(task)
+        await self._client.aclose()
+
+    def refresh_letters(self) -> None:
+        """Show what there is now; the chosen alarm stays chosen."""
+        if self._reading is not None and self._reading.done():
+            self._reading.result()
+        found = self.mailbox.letters()
+        chosen = self.chosen
+        if self.mailbox.rings > self._rung:
+            self._rung = self.mailbox.rings
+            self.bell()
+        self._letters = {letter.identity: letter for letter in found}
+        table = self.query_one("#list", DataTable)
+        table.clear()
+        for letter in found:
+            table.add_row(*_row(letter), key=letter.identity)
+        if chosen is not None and chosen.identity in self._letters:
+            table.move_cursor(row=table.get_row_index(chosen.identity))
+        self.query_one("#watch", Static).update(self._watch_line(found))
+        self._show_details()
+
+    @property
+    def chosen(self) -> Letter | None:
+        """The alarm under the cursor."""
+        table = self.query_one("#list", DataTable)
+        if not table.row_count:
+            return None
+        key = table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+        return self._letters.get(key or "")
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Show the alarm that is chosen now."""
+        self._show_details()
+
+    def action_acknowledge(self) -> None:
+        """Acknowledge the chosen alarm."""
+        if (letter := self.chosen) is not None:
+            self._answer(self._acknowledge(letter))
+
+    def action_feedback(self, verdict: Verdict) -> None:
+        """Say that the chosen alarm is false."""
+        if (letter := self.chosen) is not None:
+            self._answer(self._say(letter, verdict, ""))
+
+    def action_ask(self, verdict: Verdict) -> None:
+        """Ask for words."""
+        if self.chosen is None:
+            return
+        self._asking = verdict
+        field = self.query_one("#ask", Input)
+        field.placeholder = _ASKS[verdict]
+        field.value = ""
+        field.styles.display = "block"
+        field.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take the words."""
+        verdict, letter = self._asking, self.chosen
+        self.action_never_mind()
+        if verdict is not None and letter is not None:
+            self._answer(self._say(letter, verdict, event.value))
+
+    def action_never_mind(self) -> None:
+        """Ask no longer."""
+        self._asking = None
+        self.query_one("#ask").styles.display = "none"
+        self.query_one("#list").focus()
+
+    def action_pause(self) -> None:
+        """Let the athlete's alarms make no sound for a while."""
+        if (letter := self.chosen) is not None:
+            self._answer(self._pause(letter, PAUSE_S))
+
+    def action_resume(self) -> None:
+        """Let them sound again."""
+        if (letter := self.chosen) is not None:
+            self._answer(self._pause(letter, 0.0))
+
+    def action_leave(self) -> None:
+        """Leave."""
+        self.exit(return_code=0)
+
+    def action_interrupt(self) -> None:
+        """Leave as Ctrl-C does."""
+        self.exit(return_code=130)
+
+    def _answer(self, work: Coroutine[Any, Any, str]) -> None:
+        task = asyncio.create_task(self._answered(work))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answered(self, work: Coroutine[Any, Any, str]) -> None:
+        try:
+            said = await work
+        except StrapwatchError as error:
+            said = str(error)
+        self.query_one("#said", Static).update(said)
+
+    async def _acknowledge(self, letter: Letter) -> str:
+        addition = await acknowledge(self._client, letter.identity, self._by)
+        return "acknowledged" if addition.added else "somebody had acknowledged it before"
+
+    async def _say(self, letter: Letter, verdict: Verdict, words: str) -> str:
+        finding, comment = (words, "") if verdict == "true" else ("", words)
+        await give_feedback(
+            self._client, letter.identity, by=self._by, verdict=verdict, finding=finding, comment=comment
+        )
+        await self.mailbox.look()
+        return f"stored with the alarm: {verdict}{f', {words}' if words else ''}"
+
+    async def _pause(self, letter: Letter, seconds: float) -> str:
+        team, athlete = letter.record.latest.team, letter.record.latest.athlete
+        if seconds:
+            await pause(self._client, team, athlete, seconds=seconds, by=self._by)
+            return f"{athlete}: no sound for {seconds:g} s, unless something worse comes"
+        await resume(self._client, team, athlete, by=self._by)
+        return f"{athlete}: alarms sound again"
+
+    def _show_details(self) -> None:
+        letter = self.chosen
+        width = max(20, self.size.width - 4)
+        lines = ["no alarms so far"] if letter is None else details(letter, width)
+        self.query_one("#details", Static).update("\n".join(lines))
+
+    def _watch_line(self, found: Sequence[Letter]) -> Text:
+        waiting = sum(letter.unanswered for letter in found)
+        line = Text(f" inbox of {self._by}   ")
+        line.append(f"{waiting} to answer   ", "bold" if waiting else "")
+        if self.mailbox.trouble:
+            return line.append(f"server away: {self.mailbox.trouble}", "bold white on red")
+        for alarm in self.mailbox.watchdog.active:
+            return line.append(f"MONITORING LOST: {alarm.message}", "bold white on red")
+        age_s = self.mailbox.watchdog.canary_age_s(time.monotonic())
+        line.append("watched" if age_s is not None else "waiting for a monitor")
+        if age_s is not None:
+            line.append(f", last test alarm {age_s:.0f} s ago")
+        paused = [
+            f"{letter.record.latest.athlete} {left:.0f} s"
+            for letter in found
+            if (left := self.mailbox.paused_s(letter.record.latest.team, letter.record.latest.athlete)) > 0.0
+        ]
+        return line.append(f"   no sound: {', '.join(sorted(set(paused)))}" if paused else "")
+
+
+def _row(letter: Letter) -> tuple[Text | str, ...]:
+    latest = letter.record.latest
+    style = PRIORITY_STYLE[latest.priority] if letter.listed.is_active else "dim"
+    said = letter.feedback[-1].verdict if letter.feedback else ""
+    return (
+        clock(letter.record.raised_at),
+        latest.athlete,
+        Text(f" {latest.priority} ", style),
+        f"{kind_words(latest.kind)}: {latest.message}",
+        f"{letter.state}{f', {said}' if said else ''}",
+    )

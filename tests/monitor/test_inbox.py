@@ -1,0 +1,226 @@
+"""The physician's inbox: what lies in it, in which order, and that every answer arrives."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.contract import Alarm, AlarmTransition, Priority, RhythmKind, Strip
+from monitor.embedded import GuardedServer
+from monitor.errors import StrapwatchError, UsageError
+from monitor.inbox.app import InboxApp
+from monitor.inbox.letters import details
+from monitor.inbox.mail import Mailbox
+from monitor.live_state import TEAMS_KEY, alarms_key
+from monitor.sinks import (
+    AlarmScript,
+    acknowledge,
+    audit_trail,
+    decode_alarm,
+    feedback_of,
+    follow_commands,
+    give_feedback,
+    open_redis,
+    pause,
+    resume,
+)
+from tests.monitor.processes import environment, run
+
+SINE = (500.0 * np.sin(np.arange(2000) / 20.0)).astype("<i2").tobytes()
+
+
+def alarm_(
+    kind: RhythmKind,
+    transition: AlarmTransition = "raised",
+    *,
+    priority: Priority = "medium",
+    at: float = 1000.0,
+    athlete: str = "anna",
+) -> Alarm:
+    """Return a transition of an alarm with a strip."""
+    return Alarm(
+        team="red", athlete=athlete, strap="s1", boot=1, kind=kind, episode=1000, transition=transition,
+        priority=priority, technical=False, known_sample=1500, rate_hz=250.0, at=at, onset_at=at, rate_bpm=70.0,
+        quality=0.9, message=f"Something like a {kind}.", action="LOOK",
+        strip=Strip(first_sample=0, rate_hz=250.0, microvolts=SINE, beats=[(500, "V", 0.9)]),
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def client(redis_server: GuardedServer) -> AsyncIterator[Any]:
+    """Return a client of a server that holds four alarms of one team."""
+    client: Any = open_redis(redis_server.url)
+    await client.sadd(TEAMS_KEY, "red")
+    script = AlarmScript(client)
+    now = time.time()
+    for alarm in (
+        alarm_("bigeminy", priority="low", at=now - 50),
+        alarm_("pause", at=now - 40),
+        alarm_("asystole", priority="high", at=now - 30, athlete="bea"),
+        alarm_("ventricular_run", at=now - 20),
+    ):
+        await script.add(alarm)
+    await acknowledge(client, alarm_("pause").identity, "Dr. No")
+    yield client
+    await client.aclose()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], *, within_s: float = 15.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(within_s):
+        while not await condition():  # noqa: ASYNC110 - a server is watched, which sets no event
+            await asyncio.sleep(0.05)
+
+
+async def test_what_nobody_has_answered_lies_on_top(client: Any) -> None:
+    """The most urgent that waits comes first, then the others that wait, then what is answered, the newest first."""
+    mailbox = Mailbox(client, "Dr. Who")
+    await mailbox.read_back()
+    assert [(x.record.latest.kind, x.unanswered) for x in mailbox.letters()] == [
+        ("asystole", True), ("ventricular_run", True), ("bigeminy", True), ("pause", False),
+    ]  # fmt: skip
+
+
+async def test_feedback_is_stored_with_the_alarm(client: Any) -> None:
+    """Verdict, finding and words stand in their Stream with the alarm and its strip, and in the audit trail."""
+    identity = alarm_("pause").identity
+    await give_feedback(
+        client, identity, by="Dr. Who", verdict="true", finding="sinus pause", comment="asleep"
+    )
+    await give_feedback(client, identity, by="Dr. No", verdict="false")
+    first, second = await feedback_of(client, "red")
+    assert (first.identity, first.by, first.verdict, first.finding) == (
+        identity,
+        "Dr. Who",
+        "true",
+        "sinus pause",
+    )
+    assert first.alarm is not None
+    assert first.alarm.strip is not None
+    assert first.alarm.strip.microvolts == SINE
+    assert second.verdict == "false"
+    trail = await audit_trail(client, "red")
+    assert [(entry.by, entry.action) for entry in trail] == [("Dr. No", "feedback"), ("Dr. Who", "feedback")]
+    mailbox = Mailbox(client, "Dr. Who")
+    await mailbox.read_back()
+    (letter,) = [x for x in mailbox.letters() if x.identity == identity]
+    assert any("sinus pause, asleep" in line for line in details(letter, 80))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "text"),
+    [
+        ({"identity": "red.nobody.s1.1.pause.1000", "verdict": "true"}, StrapwatchError, "not known"),
+        ({"identity": "pause", "verdict": "true"}, UsageError, "team.athlete.strap"),
+        ({"identity": "red.anna.s1.1.pause.1000", "verdict": "comment"}, UsageError, "without words"),
+        (
+            {"identity": "red.anna.s1.1.pause.1000", "verdict": "true", "finding": "x" * 501},
+            UsageError,
+            "500",
+        ),
+        ({"identity": "red.anna.s1.1.pause.1000", "verdict": "true", "by": ""}, UsageError, "64"),
+    ],
+)
+async def test_feedback_that_cannot_be_is_refused_in_one_line(
+    client: Any, answer: dict[str, Any], error: type[StrapwatchError], text: str
+) -> None:
+    """Unknown alarms, no words, too many words, no name: nothing is stored."""
+    with pytest.raises(error, match=text):
+        await give_feedback(client, **{"by": "Dr. Who", **answer})
+    assert await feedback_of(client, "red") == []
+
+
+async def test_pauses_reach_monitors_as_commands(client: Any) -> None:
+    """A pause and its end come out at the other end in order; what cannot be is refused."""
+    heard = []
+
+    async def listen() -> None:
+        async for command in follow_commands(client, since=0.0):
+            heard.append((command.action, command.team, command.athlete, command.seconds, command.by))  # noqa: PERF401
+
+    listening = asyncio.create_task(listen())
+    await pause(client, "red", "anna", seconds=60.0, by="Dr. Who")
+    await resume(client, "red", by="Dr. No")
+    async with asyncio.timeout(10.0):
+        while len(heard) < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    assert heard == [("pause", "red", "anna", 60.0, "Dr. Who"), ("resume", "red", "", 0.0, "Dr. No")]
+    for team, athlete, seconds in (("red", "anna", 0.5), ("red", "anna", 301.0), ("red", "an na", 9.0)):
+        with pytest.raises(UsageError):
+            await pause(client, team, athlete, seconds=seconds, by="x")
+    with pytest.raises(StrapwatchError, match="teams seen: red"):
+        await pause(client, "blue", seconds=9.0, by="x")
+
+
+async def test_keys_answer_the_chosen_alarm(redis_server: GuardedServer, client: Any) -> None:
+    """Each key's answer reaches the server; a new alarm rings and comes on top, and the chosen one stays chosen."""
+    app = InboxApp(redis_server.url, "Dr. Who")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+        chosen = app.chosen
+        assert chosen is not None
+        assert chosen.record.latest.kind == "asystole"
+        assert any("⠉" <= sign <= "⣿" for sign in str(app.query_one("#details").render()))
+        await pilot.press("a")
+        await until(lambda: _acknowledged(client, chosen.identity, "Dr. Who"))
+        await pilot.press("f")
+        await until(lambda: _said(client, [("false", "")]))
+        await pilot.press("t", *"artefact", "enter")
+        await until(lambda: _said(client, [("false", ""), ("true", "artefact")]))
+        await pilot.press("c", *"ok", "escape")
+        await pilot.press("p")
+        await until(lambda: _paused(client))
+        rings = app.mailbox.rings
+        await AlarmScript(client).add(alarm_("asystole", priority="high", athlete="carl", at=time.time()))
+        await until(lambda: _is(any(x.record.latest.athlete == "carl" for x in app._letters.values())))
+        assert app.mailbox.rings > rings
+        assert next(iter(app._letters.values())).record.latest.athlete == "carl"
+        assert app.chosen is not None
+        assert app.chosen.identity == chosen.identity
+        assert await app.mailbox._reader.waiting() == 0
+
+
+async def _is(condition: bool) -> bool:  # noqa: FBT001 - its only argument
+    return condition
+
+
+async def _acknowledged(client: Any, identity: str, by: str) -> bool:
+    entries = await client.xrange(alarms_key("red"))
+    alarms = [a for _, fields in entries if (a := decode_alarm(fields)) is not None]
+    return any((a.identity, a.transition, a.by) == (identity, "acknowledged", by) for a in alarms)
+
+
+async def _said(client: Any, expected: list[tuple[str, str]]) -> bool:
+    return [(f.verdict, f.finding) for f in await feedback_of(client, "red")] == expected
+
+
+async def _paused(client: Any) -> bool:
+    return int(await client.xlen("strapwatch:commands:{red}")) == 1
+
+
+@pytest.mark.usefixtures("client")
+def test_the_inbox_as_json_and_answers_from_a_script(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: GuardedServer
+) -> None:
+    """`--json` prints an object a line, and says on standard error that nobody watches; `answer` answers."""
+    env = environment(tmp_path_factory.mktemp("home"))
+    identity = alarm_("pause").identity
+    answered = run(
+        "inbox", "answer", identity, "--verdict", "false", "--by", "x", "--redis", redis_server.url, env=env
+    )
+    assert answered.returncode == 0, answered.stderr
+    done = run("inbox", "--json", "--redis", redis_server.url, env=env)
+    told = [msgspec.json.decode(line) for line in done.stdout.splitlines()]
+    assert {one["kind"] for one in told} == {"asystole", "ventricular_run", "pause", "bigeminy"}
+    (one,) = [one for one in told if one["identity"] == identity]
+    assert one["feedback"][0]["verdict"] == "false"
+    assert "nobody watches" in done.stderr
+    wrong = run("inbox", "--redis", redis_server.url, env=env)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--list" in wrong.stderr
