@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check picture train evaluate reproduce benchmark clean
+.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ reproduce: $(STAMP)
 ## make benchmark       where the line's time goes, beside a peer, in one run
 benchmark: $(STAMP)
 	$(BIN)/python -m benchmarks.stages $(ARGS)
+
+## make alarms-report  alarms over recordings, grave events and 150 h of training (resumes from build/alarms-report)
+alarms-report: $(STAMP)
+	$(BIN)/python -m benchmarks.alarms_report $(ARGS)
 
 ## make clean           remove the virtual environment and caches
 clean:
