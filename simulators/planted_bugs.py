@@ -55,6 +55,7 @@ SCENARIO: Final[dict[str, Any]] = {
 
 _N, _V = AAMI_CLASSES.index("N"), AAMI_CLASSES.index("V")
 _LATE_SAMPLES: Final = 60
+_TICK_S: Final = 0.25
 _Patch = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -156,7 +157,7 @@ def verdict_of(classifier: BeatClassifier | None, scenario: Scenario | None = No
     ledger = Ledger(keep=True)
     lives = lives_of_scenario(chosen, speed=1.0)
     watch = watch_stage.Watch(classifier=classifier)
-    seen = run_offline(lives, watch, ledger, seed=chosen.seed)
+    seen = run_offline(lives, watch, ledger, seed=chosen.seed, tick_s=_TICK_S)
     return judge(chosen, lives, seen, ledger)
 
 

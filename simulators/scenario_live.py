@@ -30,7 +30,7 @@ from simulators.scenario_straps import Life
 MONITOR_ID: Final = "scenario"
 READY_WITHIN_S: Final = 120.0
 """The first start ever compiles the stages."""
-GIVEN_WITHIN_S: Final = 8.0
+GIVEN_WITHIN_S: Final = 4.0
 _POLL_S: Final = 0.25
 _QUIET_S: Final = 1.6
 _LONGEST_DRAIN_S: Final = 20.0

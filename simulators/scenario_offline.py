@@ -26,7 +26,9 @@ _WILL_AFTER_S: Final = 0.05
 _Event = tuple[float, int, int, Topic, bytes]
 
 
-def run_offline(lives: list[Life], watch: Watch, ledger: Ledger, *, seed: int) -> Seen:
+def run_offline(
+    lives: list[Life], watch: Watch, ledger: Ledger, *, seed: int, tick_s: float = TICK_S
+) -> Seen:
     """Let straps send to a watch in virtual time and return what came of it.
 
     Parameters
@@ -39,6 +41,8 @@ def run_offline(lives: list[Life], watch: Watch, ledger: Ledger, *, seed: int) -
         Where it is entered what became of every packet.
     seed : int
         Of the radios.
+    tick_s : float
+        How often the watch is moved on, in seconds: by so much at most a latency is longer than it would be.
     """
     seen = Seen()
     sources = []
@@ -56,12 +60,12 @@ def run_offline(lives: list[Life], watch: Watch, ledger: Ledger, *, seed: int) -
     for at, _, _, topic, payload in heapq.merge(*sources):
         while now < at:
             _tick(watch, now, seen)
-            now += TICK_S
+            now += tick_s
         watch.receive(topic, payload, at)
         end_at = at
     while now < end_at + _DRAIN_S:
         _tick(watch, now, seen)
-        now += TICK_S
+        now += tick_s
     return seen
 
 

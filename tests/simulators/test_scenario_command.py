@@ -108,9 +108,7 @@ def test_refusals_and_the_list(
     outage = file.with_name("outage.toml")
     outage.write_text(_FILE + "\n[[outage]]\nat_s = 5\n", encoding="utf-8")
     for options, code, said in (
-        ([], 2, "no scenario given"),
         (["stadium-raido"], 2, "did you mean stadium-radio?"),
-        ([str(file), "--broker", "mqtt://127.0.0.1:1"], 2, "give both --broker and --redis"),
         ([str(outage), "--offline"], 2, "restarts its broker"),
         ([str(file), "--broker", embedded_broker.url, "--redis", embedded_server.url], 1, "no monitor at"),
     ):

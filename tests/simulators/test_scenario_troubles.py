@@ -35,7 +35,7 @@ def _run(*straps: dict[str, Any], **content: Any) -> _Run:
     )
     ledger = Ledger(keep=True)
     lives = lives_of_scenario(scenario, speed=1.0, boot=1000)
-    seen = run_offline(lives, Watch(classifier=None), ledger, seed=scenario.seed)
+    seen = run_offline(lives, Watch(classifier=None), ledger, seed=scenario.seed, tick_s=0.25)
     kinds: dict[str, int] = {}
     for _, alarm in seen.alarms:
         if alarm.transition == "raised":
