@@ -71,6 +71,7 @@ def test_a_recording_replayed_gives_the_same_beats(tmp_path: Path) -> None:
     from monitor.evaluation import run_line
     from monitor.watch import Watch
     from simulators.excerpt import read_excerpt
+    from simulators.strap import Strap
 
     excerpt = read_excerpt()
     counts = excerpt.counts[: 150 * 360]
@@ -98,9 +99,16 @@ def test_a_recording_replayed_gives_the_same_beats(tmp_path: Path) -> None:
     replayed = read_record(whole)
     assert len(replayed) == packets[-1].end_sample
     assert (~replayed.valid).sum() == 6 * _N
+    as_strap = Watch(classifier=classifier)
+    strap = Strap(record=replayed, team="red", athlete="anna", strap="s1", boot=1, packet_s=0.3)
+    simulated: list[tuple[int, str]] = []
+    for index, scheduled in enumerate(strap.packets(start_at=0.0)):
+        as_strap.receive(_ANNA, encode(scheduled.packet), 1e9 + index)
+        simulated += [(beat.r_sample, beat.label) for _, _, beat in as_strap.tick(1e9 + index).beats]
     (announced,) = run_line([replayed], classifier=classifier)
     again = dict(zip(announced.r_sample.tolist(), (LABELS[k] for k in announced.label), strict=True))
     assert len(live) > 140
+    assert simulated[: len(live)] == live
     assert all(again[sample] == label for sample, label in live)
     # Live, beats whose window was open at the end are still to come.
     assert not [sample for sample in again if sample < live[-1][0] and sample not in dict(live)]
