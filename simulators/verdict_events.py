@@ -162,6 +162,7 @@ def alarm_events(
         _allow_beats_and_rates(life, own)
         _allow_losses(stretches, own)
     events += _expected(scenario, raised)
+    _allow_outages(scenario, raised)
     events.sort(key=lambda event: (event.at_s, event.athlete))
     events = _by_the_catalogue(events)
     false = [_false(alarm) for alarm in raised if not alarm.right]
@@ -351,6 +352,16 @@ def _allow_losses(hidden: list[Hidden], raised: list[_Raised]) -> None:
     for alarm in raised:
         if alarm.alarm.kind == "packet_loss":
             alarm.right |= any(first <= alarm.alarm.known_sample for first, _, _ in hidden)
+
+
+def _allow_outages(scenario: Scenario, raised: list[_Raised]) -> None:
+    """Accept the word that straps are silent while the broker is away."""
+    for alarm in raised:
+        if alarm.alarm.kind == "strap_silent":
+            alarm.right |= any(
+                outage.at_s - NEAR_S <= alarm.at_s <= outage.at_s + outage.away_s + AFTER_S
+                for outage in scenario.outage
+            )
 
 
 def _false(raised: _Raised) -> Event:

@@ -21,6 +21,8 @@ class Account:
         Of these: handed to the broker, and lost or never sent.
     repeats : int
         Packets handed to the broker once more.
+    resent : int
+        Of these, sent again because the broker had not acknowledged the first: that one may never have arrived.
     at_an_edge : int
         Lost before the first or after the last packet that arrived of a boot: no one can know of them.
     skipped : int
@@ -38,6 +40,7 @@ class Account:
     sent: int
     lost: int
     repeats: int
+    resent: int
     at_an_edge: int
     skipped: int
     received: int
@@ -60,7 +63,7 @@ class Account:
     def difference(self) -> int:
         """Packets of which nobody can say what became of them."""
         adrift = self.packets + self.skipped - self.taken - self.counted_lost - self.at_an_edge - self.other
-        return abs(adrift) + abs(self.on_the_way)
+        return abs(adrift) + max(self.on_the_way - self.resent, -self.on_the_way, 0)
 
 
 def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, ledger: Ledger) -> Account:
@@ -79,7 +82,7 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
     """
     straps = {(life.strap.strap, life.strap.boot): life for life in lives}
     fates: dict[tuple[str, int], list[tuple[int, bool]]] = {key: [] for key in straps}
-    repeats = 0
+    repeats = resent = 0
     for entry in ledger.entries:
         key = (entry.strap, entry.boot)
         if entry.athlete != athlete or key not in fates:
@@ -87,6 +90,7 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
         if entry.cause in FATES:
             fates[key].append((entry.sequence, entry.cause == "sent"))
         repeats += entry.cause in {"duplicated", "resent"}
+        resent += entry.cause == "resent"
     sent = sum(was_sent for own in fates.values() for _, was_sent in own)
     packets = sum(len(own) for own in fates.values())
     at_an_edge = skipped = 0
@@ -101,6 +105,7 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
         sent=sent,
         lost=packets - sent,
         repeats=repeats,
+        resent=resent,
         at_an_edge=at_an_edge,
         skipped=skipped,
         received=state.packets_received if state else 0,
