@@ -31,11 +31,15 @@ BESIDE_LOSS: Final = "beside_loss"
 """The signal is there, but so near to where it was lost that filters and detector are not settled."""
 AT_START: Final = "start"
 """So soon after the strap began that the detector is still learning."""
+NO_MONITOR: Final = "no_monitor"
+"""No monitor was there to hear it."""
 UNEXPLAINED: Final = "unexplained"
 """Nothing that the ledger knows of: this is the monitor's own."""
 START_S: Final = 4.0
 _BEFORE_LOSS_S: Final = 0.25
-_WITHOUT_SIGNAL: Final = frozenset({"lead_off", "contact_lost", "samples_skipped", "dropout_lost"})
+_WITHOUT_SIGNAL: Final = frozenset(
+    {"lead_off", "contact_lost", "samples_skipped", "dropout_lost", NO_MONITOR}
+)
 
 FindingKind = Literal["missed", "false", "misnamed"]
 
@@ -242,7 +246,7 @@ class BootScorer:
     def _cause(self, sample: int, rate_hz: float) -> str:
         """Return why a beat at `sample` may have been hard: losses first, then what is near one, then the rest."""
         here = [cause for first, end, cause in self._troubles if first <= sample < end]
-        lost = next((cause for cause in here if cause in RADIO_LOSSES), None)
+        lost = next((cause for cause in here if cause in RADIO_LOSSES or cause == NO_MONITOR), None)
         if lost is not None:
             return lost
         before, after = round(_BEFORE_LOSS_S * rate_hz), round(SETTLING_S * rate_hz)

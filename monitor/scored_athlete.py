@@ -44,6 +44,8 @@ class ScoredAthlete:
         self._troubles: deque[tuple[int, int, int, str]] = deque(maxlen=200)
         self._ledger: dict[tuple[str, int], dict[str, int]] = {}
         self._under_way: deque[tuple[float, int]] = deque()
+        self._before: int | None = None
+        self._weighed_from = 0.0
         self._told: dict[str, deque[float]] = {}
 
     def truth(self, message: TruthMessage) -> None:
@@ -74,6 +76,10 @@ class ScoredAthlete:
     def seen(self, state: AthleteState) -> None:
         """Take in what the monitor says."""
         if self.state is None or state.updated_at != self.state.updated_at:
+            if self.state is not None and state.packets_received < self.state.packets_received:
+                # Another monitor, or one that began anew: what went out before it came is not its own.
+                self._under_way.clear()
+                self._before = None
             self.state = state
             self._weigh()
             self.changed = True
@@ -92,9 +98,16 @@ class ScoredAthlete:
             return
         causes, now = self.causes, time.monotonic()
         out = causes["sent"] + causes["duplicated"] + causes["resent"]
+        if not self._under_way:
+            self._weighed_from = now
         self._under_way.append((now, out - self.state.packets_received - self.state.packets_refused))
         while self._under_way[0][0] < now - _UNDER_WAY_S:
             self._under_way.popleft()
+        if self._before is None and now - self._weighed_from >= _UNDER_WAY_S:
+            self._before = max(0, self._missing())
+
+    def _missing(self) -> int:
+        return min((waiting for _, waiting in self._under_way), default=0)
 
     def score(self, live: LiveScore | None, at: float) -> AthleteScore:
         """Return how the athlete stands."""
@@ -120,7 +133,8 @@ class ScoredAthlete:
             duplicate=state.packets_duplicate if state else 0,
             refused=state.packets_refused if state else 0,
             lost=state.packets_lost if state else 0,
-            unaccounted=max(0, min((waiting for _, waiting in self._under_way), default=0)),
+            unaccounted=0 if self._before is None else max(0, self._missing() - self._before),
+            before=self._before or 0,
         )
 
     def miss(self, finding: Finding) -> Miss | None:

@@ -8,18 +8,27 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
 
 from monitor.backoff import Backoff
+from monitor.boot_scorer import NO_MONITOR, START_S
 from monitor.cancellation import end, end_if_cancelled
 from monitor.errors import PacketError
 from monitor.latency import alarm_latency_s, quantiles
 from monitor.live_scorer import LiveScorer
-from monitor.live_state import AthleteState, BeatEntry, alarms_key, athlete_key, beats_key
+from monitor.live_state import (
+    MONITOR_PATTERN,
+    AthleteState,
+    BeatEntry,
+    MonitorState,
+    alarms_key,
+    athlete_key,
+    beats_key,
+)
 from monitor.scored_athlete import ScoredAthlete
 from monitor.scores import (
     MISSES_KEPT,
@@ -48,11 +57,14 @@ PUBLISH_EVERY_S: Final = 1.0
 LOOK_BACK_S: Final = 30.0
 """Beats are read from this long before an athlete's first truth."""
 _HEAR_EVERY_S: Final = 0.05
+MONITOR_SILENT_S: Final = 3.0
+"""A monitor whose heartbeat has not changed for so long does not hear the straps."""
 _AT_ONCE: Final = 5_000
 _MOST_ATHLETES: Final = 5_000
 _LATENCIES: Final = 20_000
 _UNSCORED: Final = frozenset({"samples_skipped"})
 
+_monitor_decoder = msgspec.msgpack.Decoder(MonitorState)
 _state_decoder = msgspec.msgpack.Decoder(AthleteState)
 _beat_decoder = msgspec.msgpack.Decoder(BeatEntry)
 _encode = msgspec.msgpack.encode
@@ -61,6 +73,14 @@ _encode = msgspec.msgpack.encode
 def topic_filters(team: str | None = None) -> tuple[str, ...]:
     """Return what a scorer hears, of one team or of all."""
     return tuple(f"ecg/{team or '+'}/+/{channel}" for channel in ("truth", "ledger", "samples"))
+
+
+class _Heartbeat(NamedTuple):
+    """A monitor's last heartbeat; when it last changed and when the first was seen, by our own steady clock."""
+
+    at: float
+    changed_at: float
+    since: float
 
 
 class Scorer:
@@ -88,6 +108,8 @@ class Scorer:
         self._alarm_latencies: deque[float] = deque(maxlen=_LATENCIES)
         self._misses: deque[Miss] = deque(maxlen=MISSES_KEPT)
         self._damaged = 0
+        self._heartbeats: dict[str, _Heartbeat] = {}
+        self._monitor_lives = False
 
     async def run(self) -> None:
         """Score until cancelled; a server that is away is tried again for ever."""
@@ -141,6 +163,13 @@ class Scorer:
             athlete = self._athlete(topic.team, topic.athlete)
             if athlete is not None:
                 athlete.truth(truth)
+                if not self._monitor_lives:
+                    # It is noticed late that a monitor has fallen silent, so this reaches back as far.
+                    before = round(2 * MONITOR_SILENT_S * athlete.signal.rate_hz)
+                    first = max(0, truth.first_sample - before)
+                    self._scorer.lost(
+                        topic.team, topic.athlete, truth.boot, first, truth.end_sample, NO_MONITOR
+                    )
                 self._scorer.truth(topic.team, topic.athlete, truth)
         elif topic.channel == "ledger":
             ledger = decode_ledger(arrival.payload)
@@ -179,6 +208,7 @@ class Scorer:
 
     async def read(self) -> None:
         """Read all that is new from Redis and settle what that allows."""
+        await self._look_for_monitors()
         await self._begin_streams()
         await self._read_states()
         while self._positions:
@@ -198,6 +228,29 @@ class Scorer:
             miss = self._athletes[finding.team, finding.athlete].miss(finding)
             if miss is not None:
                 self._misses.append(miss)
+
+    async def _look_for_monitors(self) -> None:
+        """Notice whether any monitor hears the straps: a heartbeat counts while it changes, and not from the first."""
+        now = time.monotonic()
+        names = [raw async for raw in self._client.scan_iter(match=MONITOR_PATTERN, count=1000)]
+        raws: Any = await self._client.mget(names) if names else []
+        heard: dict[str, _Heartbeat] = {}
+        for name, raw in zip(names, raws, strict=True):
+            try:
+                state = _monitor_decoder.decode(raw) if raw is not None else None
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                self._damaged += 1
+                continue
+            if state is not None and state.broker_connected and not state.ended:
+                known = self._heartbeats.get(name.decode(), _Heartbeat(state.at, now, now))
+                heard[name.decode()] = (
+                    known if known.at == state.at else _Heartbeat(state.at, now, known.since)
+                )
+        self._heartbeats = heard
+        self._monitor_lives = any(
+            now - each.changed_at < MONITOR_SILENT_S and now - each.since >= START_S
+            for each in heard.values()
+        )
 
     async def _begin_streams(self) -> None:
         new = [a for a in self._athletes.values() if beats_key(a.team, a.athlete) not in self._positions]

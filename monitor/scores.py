@@ -73,9 +73,9 @@ class AthleteScore(msgspec.Struct, frozen=True, kw_only=True):
         Packets by cause, as the simulator's ledger counts them; empty where it has told none.
     received, duplicate, refused, lost : int
         Packets as the monitor counts them.
-    unaccounted : int
+    unaccounted, before : int
         Packets that went to the broker and never showed up in the monitor's counters: the least of the last seconds,
-        so that what is under way is not among them.
+        so that what is under way is not among them; and how many of that kind there were when the monitor came.
     """
 
     team: str
@@ -96,6 +96,7 @@ class AthleteScore(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     lost: int
     unaccounted: int
+    before: int = 0
 
 
 class Miss(msgspec.Struct, frozen=True, kw_only=True):

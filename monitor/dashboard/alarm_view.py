@@ -9,7 +9,7 @@ import numpy as np
 
 from monitor.contract import Strip
 from monitor.dashboard import palette
-from monitor.dashboard.drawing import Line, fit, spread, stack, wrap
+from monitor.dashboard.drawing import Line, clip, fit, spread, stack, wrap
 from monitor.dashboard.ledger import AlarmRecord, describe
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.pieces import kind_words
@@ -159,7 +159,7 @@ def _row(row: AlarmRow, width: int, said: Mapping[str, Feedback], *, chosen: boo
     wide = width >= 110
     clock = _clock(alarm.raised_at)[: 8 if wide else 5]
     names, what = (25, 34) if wide else (13, 25)
-    line.add(f" {clock} {fit(row.view.name, names - 1):<{names}}", style)
+    line.add(f" {clock} {clip(row.view.name, names - 1):<{names}}", style)
     line.add(f"{fit(kind_words(alarm.kind), what - 1):<{what}}", style)
     verdict = said.get(row.identity)
     words = state_words(row) + (f", {_VERDICTS[verdict.verdict]}" if verdict else "")

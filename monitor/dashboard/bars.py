@@ -8,7 +8,7 @@ from monitor.dashboard import palette
 from monitor.dashboard.drawing import Line, fit, spread
 from monitor.dashboard.palette import BAR, paint
 from monitor.dashboard.pieces import alarm_words
-from monitor.dashboard.snapshot import Snapshot, monitor_words
+from monitor.dashboard.snapshot import TEST_ALARM_MISSING, Snapshot, monitor_words
 
 WIDE: Final = 150
 """Screen width from which header and alarm share a line, and footer and status too."""
@@ -104,10 +104,8 @@ def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
         held = sum(1 for view in snapshot.athletes if view.pressing)
         words, well = monitor_words(snapshot)
         if not well:
-            text, style = (
-                f" {words[:1].upper()}{words[1:]}: nobody is watched",
-                paint(palette.CAUTION, on=BAR, bold=True),
-            )
+            text = f" {words[:1].upper()}{words[1:]}: {_consequence(words)}"
+            style = paint(palette.CAUTION, on=BAR, bold=True)
         elif held:
             text, style = f" {held} acknowledged alarm{'s' * (held != 1)}, none new", _ON
         else:
@@ -118,6 +116,12 @@ def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
     more = f" +{len(calling) - 1} more " if len(calling) > 1 else " "
     text = f" ▲ {view.name}: {alarm_words(alarm)} → {alarm.action}"
     return spread(Line((fit(text, width - len(more)), fill)), Line((more, fill)), width, fill)
+
+
+def _consequence(words: str) -> str:
+    if words == TEST_ALARM_MISSING:
+        return "alarms may not arrive"
+    return "they have reached nobody yet" if words.endswith("waiting") else "nobody is watched"
 
 
 def footer_lines(heading: Heading, width: int, keys: tuple[tuple[str, str], ...] = GRID_KEYS) -> list[Line]:

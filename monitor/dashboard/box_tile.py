@@ -4,7 +4,7 @@ from rich.style import Style
 
 from monitor.dashboard import palette
 from monitor.dashboard.digits import DIGIT_WIDTH, tall_rate
-from monitor.dashboard.drawing import Line, fit, spread, stack
+from monitor.dashboard.drawing import Line, clip, fit, spread, stack
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.pieces import (
     TRAINED_ON,
@@ -54,8 +54,10 @@ def box_tile(
 def _top(view: AthleteView, width: int, mood: TileMood, corners: str) -> Line:
     frame = _frame_style(view, mood)
     inner = width - 4
-    left = Line((f" {fit(full_name(view, mood), inner // 2)} ", name_style(view, mood)))
+    left = Line((f" {clip(full_name(view, mood), inner // 2)} ", name_style(view, mood)))
     right = Line()
+    if view.paused_words:
+        right.add(f" alarms paused {view.paused_words} ", paint(palette.CAUTION, bold=True))
     if view.state.trained_on:
         right.add(f" {TRAINED_ON} ", paint(palette.CAUTION, bold=True))
     if view.state.source:

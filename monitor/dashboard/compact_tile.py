@@ -5,15 +5,15 @@ from typing import Final, NamedTuple
 
 from monitor.dashboard import palette
 from monitor.dashboard.digits import DIGIT_WIDTH, tall_rate
-from monitor.dashboard.drawing import Line, fit, spread, wrap
+from monitor.dashboard.drawing import Line, clip, spread, wrap
 from monitor.dashboard.palette import PLAIN, paint
 from monitor.dashboard.pieces import (
     TRAINED_ON,
     TileMood,
     acknowledged_line,
     filled_line,
-    full_name,
     kind_words,
+    name_and_pause,
     name_style,
     old_line,
     quality_line,
@@ -73,7 +73,7 @@ def _title(view: AthleteView, width: int, mood: TileMood) -> Line:
     note = f" {view.state.source}"
     if calling:
         note = f" {calling.priority.upper()}, over" if calling.cleared else f" {calling.priority.upper()}"
-    name = full_name(view, mood)
+    name = name_and_pause(view, mood)
 
     def quality(cells: int) -> Line:
         return quality_line(view, on=background, ink=ink, cells=cells).add(" ", style)
@@ -83,7 +83,7 @@ def _title(view: AthleteView, width: int, mood: TileMood) -> Line:
     if calling and 1 + len(name) + len(note) + right.width > width:
         right = quality(2)
     left = Line(("▲" if calling else "▶" if mood.selected else " ", style))
-    left.add(fit(name, width - right.width - 1 - (len(note) if calling else 0)), style)
+    left.add(clip(name, width - right.width - 1 - (len(note) if calling else 0)), style)
     if len(note) > 1 and left.width + len(note) + right.width <= width:
         left.add(note, style if calling else paint(palette.SOURCE, on=background))
     return spread(left, right, width, style)

@@ -7,7 +7,7 @@ from monitor.contract import AAMI_CLASSES, LABELS
 from monitor.dashboard import palette
 from monitor.dashboard.braille import DOTS_PER_CELL
 from monitor.dashboard.digits import tall_rate
-from monitor.dashboard.drawing import Line, fit, spread, stack, wrap
+from monitor.dashboard.drawing import Line, clip, fit, spread, stack, wrap
 from monitor.dashboard.ledger import AlarmRecord, describe
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.pieces import (
@@ -84,7 +84,7 @@ def gone_lines(name: str, width: int, height: int) -> list[Line]:
 def _title(view: AthleteView, width: int) -> Line:
     state = view.state
     left = Line(
-        (fit(view.name, 32), _HEADING),
+        (clip(view.name, 32), _HEADING),
         (f"  team {fit(state.team, 20)}  strap {fit(state.strap, 20)}", DIM),
     )
     right = Line()

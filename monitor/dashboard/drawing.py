@@ -78,6 +78,13 @@ def fit(text: str, width: int) -> str:
     return kept.rstrip(" ,;:.-") + "…"
 
 
+def clip(text: str, width: int) -> str:
+    """Return `text` in at most `width` cells, cut anywhere and marked with an ellipsis: for names."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+
+
 def wrap(text: str, width: int, lines: int) -> list[str]:
     """Return `text` broken between words into at most `lines` lines of `width` cells; the last is shortened."""
     broken: list[str] = []

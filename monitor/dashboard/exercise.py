@@ -54,7 +54,7 @@ def verdict(view: AthleteView) -> tuple[str, bool]:
     if any(alarm.kind == RISING and not alarm.cleared for alarm in view.alarms):
         return "RISING WITH EFFORT: stop, and tell the physician", True
     if exercise is None or not exercise.comparable:
-        return "rising with effort? not measured yet: too little seen at rest or at effort", False
+        return "rising? not measured yet: too little seen at rest or effort", False
     return "not rising with effort so far", False
 
 

@@ -38,8 +38,13 @@ class TileMood:
 
 
 def full_name(view: AthleteView, mood: TileMood) -> str:
-    """Return what to call the athlete, with the team where several teams are shown, and the countdown of a pause."""
-    name = f"{view.state.team}/{view.name}" if mood.show_team else view.name
+    """Return what to call the athlete, with the team where several teams are shown."""
+    return f"{view.state.team}/{view.name}" if mood.show_team else view.name
+
+
+def name_and_pause(view: AthleteView, mood: TileMood) -> str:
+    """Return `full_name` after the countdown of a pause, where there is one."""
+    name = full_name(view, mood)
     return f"‖{view.paused_words} {name}" if view.paused_words else name
 
 

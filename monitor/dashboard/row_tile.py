@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Final
 
 from monitor.dashboard import palette
-from monitor.dashboard.drawing import Line, fit, spread
+from monitor.dashboard.drawing import Line, clip, spread
 from monitor.dashboard.palette import BACKGROUND, paint
 from monitor.dashboard.pieces import (
     TRAINED_ON,
@@ -12,7 +12,7 @@ from monitor.dashboard.pieces import (
     acknowledged_line,
     alarm_words,
     filled_line,
-    full_name,
+    name_and_pause,
     name_style,
     old_line,
     quality_line,
@@ -61,6 +61,6 @@ def row_tile(
 def _still(view: AthleteView, mood: TileMood) -> Line:
     style = name_style(view, mood, on=BACKGROUND)
     line = Line(("▲" if view.calling else "▶" if mood.selected else " ", style))
-    line.add(fit(full_name(view, mood), _NAME), style).fill(1 + _NAME, style)
+    line.add(clip(name_and_pause(view, mood), _NAME), style).fill(1 + _NAME, style)
     line.add(" ").add(rate_text(view), rate_style(view)).add(" ")
     return line.extend(quality_line(view, cells=3).fill(_QUALITY)).add(" ")

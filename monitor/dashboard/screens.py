@@ -13,7 +13,7 @@ from monitor.dashboard import palette
 from monitor.dashboard.bars import DETAIL_KEYS, GRID_KEYS, Heading, footer_lines, header_lines
 from monitor.dashboard.canvas import Canvas
 from monitor.dashboard.detail import DETAIL_DOTS_PER_S, detail_dots, detail_lines, gone_lines
-from monitor.dashboard.drawing import Line, stack
+from monitor.dashboard.drawing import Line, fit, stack
 from monitor.dashboard.layout import Placement, neighbour, pages
 from monitor.dashboard.order import ORDERS, arrange
 from monitor.dashboard.palette import DIM, PLAIN, paint
@@ -327,24 +327,26 @@ class DetailScreen(DrawnScreen):
 
 
 _HELP: Final = (
-    ("Keys", ""),
     ("↑ ↓ ← →", "move the cursor; at the edge, the next page.  PgUp PgDn turn pages"),
-    ("Enter", "one athlete in full: waveform, last beats, counters, all alarms.  Esc goes back"),
-    ("a", "acknowledge the alarm of the athlete under the cursor, else the one in the top bar"),
-    ("/", "show only names, teams or sources that contain what you type"),
-    ("s", "sort by alarm, name, heart rate, quality.  New alarms always come first"),
+    ("Enter", "one athlete in full: waveform, last beats, alarms.  Esc goes back"),
+    ("a", "acknowledge the chosen alarm: under the cursor, else in the top bar"),
+    ("p", "no sound for 2 min from the chosen athlete (‖1:43); again: sound"),
+    ("l   h", "active alarms;  all so far (history).  Tab: from one to the other"),
+    ("f   y", "there: say that the chosen alarm was false, or true (yes)"),
+    ("e", "exercise: ventricular beats by phase and zone, RR statistics"),
+    ("t", "for testers: beats against truth.  Tab: the misses, d draws one"),
+    ("/   s", "show only names, teams, sources that contain what you type;  sort"),
     ("q", "leave (the monitor goes on)"),
-    ("", ""),
-    ("Beats", ""),
-    ("N S V F", "normal, supraventricular, ventricular, fusion;  Q not classifiable, ? unsure, · not yet"),
-    ("", ""),
-    ("Alarms", "filled with colour until acknowledged; a bell for each new one"),
-    ("HIGH", "act at once: red"),
-    ("MEDIUM", "act soon: yellow"),
-    ("LOW", "look after it: cyan"),
-    ("", ""),
-    ("Numbers", "good, noisy, flat, railed, lead off, settling: the signal, with a bar from 0 to 1;"),
-    ("", "then the share of the session that was monitored well. Grey numbers are old."),
+    ("Beats", "N normal, S supraventricular, V ventricular, F fusion,"),
+    ("", "Q not classifiable, ? unsure, · not yet classified"),
+    ("HIGH", "act at once: red.    A bell for each new alarm, unless paused;"),
+    ("MEDIUM", "act soon: yellow.    a more urgent one, and every new high one,"),
+    ("LOW", "look after it: cyan. ends a pause. Information calls nobody"),
+    ("UNANSWERED", "nobody acknowledged in time: it has gone out to all receivers"),
+    ("TEST ALARM", "one every 15 s goes the whole way; missing: alarms may not arrive"),
+    ("MONITORING", "LOST: no monitor gives a sign of life, nobody is watched"),
+    ("Signal", "good, noisy, flat, railed, lead off, settling; a bar from 0 to 1;"),
+    ("", "the share of the session monitored well. Grey numbers are old."),
 )
 
 
@@ -362,7 +364,7 @@ class HelpScreen(DrawnScreen):
             if left in strong:
                 style = palette.alarm_fill(strong[left])
             label = f" {left} " if left in strong else left
-            lines.append(Line(("  ", PLAIN), (label, style)).fill(13).add(right, PLAIN))
+            lines.append(Line((" ", PLAIN), (label, style)).fill(12).add(fit(right, width - 12), PLAIN))
         return stack(lines, width, height)
 
     def action_back(self) -> None:

@@ -20,6 +20,7 @@ UNREADABLE_S: Final = 10.0
 """Age from which a heart rate is no longer shown at all."""
 MONITOR_GONE_S: Final = 5.0
 """Age from which a monitor without a heartbeat counts as gone."""
+TEST_ALARM_MISSING: Final = "test alarm missing"
 CANARY_MISSING_S: Final = 3 * CANARY_EVERY_S
 """Age of the last test alarm from which alarms may not arrive either."""
 
@@ -224,7 +225,7 @@ def monitor_words(snapshot: Snapshot) -> tuple[str, bool]:
         return f"{what} {duration(last.age_s)}", False
     words, well = _present_words([m.state for m in present])
     if well and _canary_missing(snapshot, [m.state for m in present]):
-        return "test alarm missing: alarms may not arrive", False
+        return TEST_ALARM_MISSING, False
     return words, well
 
 

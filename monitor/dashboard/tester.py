@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from monitor.boot_scorer import AT_START, BESIDE_LOSS, UNEXPLAINED
+from monitor.boot_scorer import AT_START, BESIDE_LOSS, NO_MONITOR, UNEXPLAINED
 from monitor.contract import AAMI_CLASSES
 from monitor.dashboard import palette
-from monitor.dashboard.drawing import Line, fit, spread, stack
+from monitor.dashboard.drawing import Line, clip, fit, spread, stack
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.snapshot import MONITOR_GONE_S, Key, duration
 from monitor.dashboard.tester_feed import Verdicts
@@ -33,6 +33,7 @@ _CAUSE_WORDS: Final = {
     "unsent": "never sent",
     BESIDE_LOSS: "beside a loss",
     AT_START: "just started",
+    NO_MONITOR: "no monitor",
     UNEXPLAINED: "unexplained",
 }
 _LOSSES: Final = ("lost", "lost_in_burst", "lost_in_dropout", "unsent")
@@ -94,7 +95,7 @@ def tester_lines(
     list of Line
         Exactly `height` lines of `width` cells.
     """
-    head = [_scorer_line(verdicts, width), _fleet_line(verdicts.scores, width)]
+    head = [_scorer_line(verdicts, width), _fleet_line(verdicts.scores, width, chosen=choice.athlete is None)]
     room = height - len(head)
     if not verdicts.scores:
         return stack([*head, Line(), *_nothing(verdicts, width)], width, height)
@@ -180,18 +181,23 @@ def _nothing(verdicts: Verdicts, width: int) -> list[Line]:
     return [Line((f" {fit(text, width - 1)}", PLAIN)) for text in words]
 
 
-def _fleet_line(scores: Sequence[AthleteScore], width: int) -> Line:
+def _fleet_line(scores: Sequence[AthleteScore], width: int, *, chosen: bool) -> Line:
     if not scores:
         return Line()
     qrs, classes = _together(scores)
     v = classes.ec57()["V"]
-    own, words = sum(map(_own, scores)), Line((" All   ", _HEADING))
-    words.add(f"Se {_share(qrs.se)}  +P {_share(qrs.ppv)}", _HEADING)
-    words.add(f"   V {_share(v.se)} / {_share(v.ppv)}", paint(palette.label_colour("V")))
-    words.add(f"   {qrs.tp + qrs.fn:,} beats of {len(scores)}", DIM)
-    words.add(f"   missed {qrs.fn:,}  false {qrs.fp:,}", PLAIN)
-    if words.width + 24 <= width:
-        words.add(f"   unexplained {own:,}", _WORSE if own else DIM)
+    own, words = (
+        sum(map(_own, scores)),
+        Line((f"{'▶' if chosen else ' '}All  ", _CHOSEN if chosen else _HEADING)),
+    )
+    words.add(f"Se {_share(qrs.se)} +P {_share(qrs.ppv)}", _HEADING)
+    words.add(f"  V {_share(v.se)}/{_share(v.ppv)}", paint(palette.label_colour("V")))
+    words.add(f"  unexplained {own:,}", _WORSE if own else DIM)
+    for text in (
+        f"  missed {qrs.fn:,} false {qrs.fp:,}",
+        f"  of {qrs.tp + qrs.fn:,} beats of {len(scores)} athletes",
+    ):
+        words.add(text if words.width + len(text) <= width else "", DIM)
     return words.fill(width)
 
 
@@ -210,7 +216,7 @@ def _athletes(
         style = _CHOSEN if chosen and not choice.of_misses else _HEADING if chosen else PLAIN
         qrs = QrsCounts(score.tp, score.fp, score.fn)
         v = _classes(score).ec57()["V"]
-        line = Line((f"{'▶' if chosen else ' '}{fit(name(key_of(score)), 12):<13}", style))
+        line = Line((f"{'▶' if chosen else ' '}{clip(name(key_of(score)), 12):<13}", style))
         line.add(f"{_share(qrs.se):>7}{_share(qrs.ppv):>8}{score.tp + score.fn:>8,}", style)
         line.add(f"{score.fn:>7,}{score.fp:>6,}", style)
         line.add(f"{_own(score):>7,}", style if not _own(score) or style is _CHOSEN else _WORSE)
@@ -240,7 +246,7 @@ def _misses(
         clock = (
             dt.datetime.fromtimestamp(miss.at).astimezone().strftime("%H:%M:%S") if miss.at else "unknown "
         )
-        line = Line((f"{'▶' if chosen else ' '}{clock}  {fit(name(key_of(miss)), 12):<13}", style))
+        line = Line((f"{'▶' if chosen else ' '}{clock}  {clip(name(key_of(miss)), 12):<13}", style))
         line.add(f"{miss_words(miss):<17}", style)
         own = miss.cause == UNEXPLAINED and not chosen
         line.add(f"{cause_words(miss.cause):<16}", _WORSE if own else style)
@@ -309,6 +315,8 @@ def _balance(scores: Sequence[AthleteScore], ledger: "Counter[str]", width: int)
         words, style = "every packet accounted for", paint(palette.TRACE)
     lines = [Line((fit(words, width), style))]
     lines.append(Line((fit(f"out {out:,}, monitor has {received:,}", width), DIM)))
+    if before := sum(score.before for score in scores):
+        lines.append(Line((fit(f"{before:,} out before the monitor came", width), DIM)))
     lines.append(Line((fit(f"lost {lost:,}, monitor says {counted:,}", width), DIM)))
     return lines
 

@@ -21,13 +21,16 @@ from monitor.catalogue import Kind
 from monitor.contract import Alarm, AlarmTransition, Priority
 from monitor.live_state import (
     ATHLETE_TTL_S,
+    CANARY_TEAM,
     MONITOR_TTL_S,
     TEAMS_KEY,
     ActiveAlarm,
     AthleteState,
     BeatEntry,
+    ExerciseState,
     MonitorState,
     WaveMessage,
+    alarms_key,
     athlete_key,
     beats_key,
     monitor_key,
@@ -37,6 +40,27 @@ from monitor.sinks import AlarmScript, open_redis
 
 TEAM = "falcons"
 _ENCODE = msgspec.msgpack.encode
+
+EXERCISE = ExerciseState(
+    phase="effort",
+    zone=4,
+    burden=[
+        ("rest", 0, 840, 3, 720.0),
+        ("rest", 1, 120, 1, 80.0),
+        ("effort", 2, 400, 6, 200.0),
+        ("effort", 3, 900, 14, 380.0),
+        ("effort", 4, 1500, 41, 540.0),
+        ("effort", 5, 320, 12, 110.0),
+    ],
+    rr_intervals=331,
+    corrected_share=0.012,
+    mean_bpm=167.0,
+    rmssd_ms=4.1,
+    sdnn_ms=9.7,
+    dfa_alpha1=0.62,
+    fibrillation_share=0.0,
+    comparable=True,
+)
 
 ALARMS: dict[Kind, tuple[Priority, bool, str, str]] = {
     "asystole": (
@@ -69,6 +93,13 @@ ALARMS: dict[Kind, tuple[Priority, bool, str, str]] = {
         "The strap has lost contact with the skin.",
         "CHECK STRAP: moisten and tighten",
     ),
+    "isolated_ventricular": ("information", False, "Single ventricular beats.", "Nothing now; it is counted"),
+    "ventricular_burden_rising": (
+        "medium",
+        False,
+        "Ventricular beats become more frequent with effort: 17 an hour at rest, 214 at effort.",
+        "STOP the athlete, tell the physician",
+    ),
 }
 
 
@@ -92,6 +123,8 @@ class Athlete:
     sample: int = 0
     next_r: float = 0.5
     waiting: list[tuple[int, str]] = field(default_factory=list)
+    paused_until: float = 0.0
+    exercise: ExerciseState | None = None
 
     def state(self) -> AthleteState:
         """Return the state as of now."""
@@ -119,6 +152,10 @@ class Athlete:
             packets_duplicate=2,
             packets_refused=0,
             alarms=list(self.alarms),
+            paused_until=self.paused_until,
+            paused_by="Dr. Meyer" if self.paused_until else "",
+            paused_covers="medium" if self.paused_until else "",
+            exercise=self.exercise,
         )
 
 
@@ -142,6 +179,7 @@ class Team:
         self.monitor_alive = True
         self._episode = 0
         self._started = time.time()
+        self._canary_at = 0.0
 
     def __getitem__(self, name: str) -> Athlete:
         """Return one athlete."""
@@ -175,6 +213,9 @@ class Team:
                     settings_hash="0",
                     refused={},
                 )
+                if time.time() - self._canary_at > 5.0:
+                    self._canary_at = time.time()
+                    pipe.xadd(alarms_key(CANARY_TEAM), {"identity": "canary"}, maxlen=2)
                 pipe.set(monitor_key("m1"), _ENCODE(heartbeat), ex=MONITOR_TTL_S)
             await pipe.execute()
 
@@ -307,6 +348,10 @@ async def _show(url: str, athletes: int, *, calm: bool) -> None:
         team["a08"].category, team["a08"].quality = "lead_off", 0.0
         team["a03"].category, team["a03"].quality = "noisy", 0.4
         team["a06"].silent = True
+        await team.alarm("a04", "isolated_ventricular")
+        await team.alarm("a01", "ventricular_burden_rising")
+        team["a01"].exercise = EXERCISE
+        team["a01"].paused_until = time.time() + 117
         if athletes > 20:
             await team.alarm("a41", "tachycardia")
             team["a17"].online = False
