@@ -162,9 +162,15 @@ def remove(stem: Path) -> None:
 
 
 def size_of(stem: Path) -> int:
-    """Return how many bytes a record takes."""
+    """Return how many bytes of the disk a record takes."""
     files = (stem.with_name(stem.name + suffix) for suffix in (".hea", f".{EXTENSION}", ".dat", JOURNAL))
-    return sum(file.stat().st_size for file in files if file.exists())
+    return sum(room_of(file) for file in files if file.exists())
+
+
+def room_of(file: Path) -> int:
+    """Return how many bytes of the disk a file takes: a small one takes a block."""
+    status = file.stat()
+    return max(status.st_size, status.st_blocks * 512)
 
 
 def write_joined(stem: Path, segments: Iterable[Path]) -> None:

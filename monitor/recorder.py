@@ -35,6 +35,7 @@ from monitor.record_file import (
     finish,
     is_unfinished,
     remove,
+    room_of,
     size_of,
     unfinished,
     write_joined,
@@ -47,6 +48,7 @@ LINGER_S: Final = 10.0
 """How long beats of a segment that is over are waited for."""
 RETRY_S: Final = 10.0
 """How long the disk is left alone after it failed."""
+MAX_ATHLETES: Final = 5000
 SILENT_S: Final = 600.0
 """A strap that has sent nothing for this long is forgotten, and its recording is over."""
 _TIDY_S: Final = 30.0
@@ -95,7 +97,7 @@ class RecorderCounters:
     segments, removed_segments : int
         Finished, and removed to make room.
     refused_packets : int
-        That could not be read.
+        That could not be read, or came from more athletes than there can be.
     """
 
     samples: int = 0
@@ -212,6 +214,9 @@ class Recorder:
         key = (topic.team, topic.athlete)
         wearer = self._wearers.get(key)
         if wearer is None:
+            if len(self._wearers) >= MAX_ATHLETES:
+                self.counters.refused_packets += 1
+                return
             wearer = self._wearers[key] = _Wearer(StrapAssembly(self._reorder))
         wearer.heard_at = now
         wearer.heads[packet.boot, packet.end_sample] = (packet.microvolts_per_count, packet.lead)
@@ -384,7 +389,9 @@ class Recorder:
         file, _ = recording.lingering.popleft()
         file.finish()
         self.counters.segments += 1
-        self._join(recording.stem)
+        if recording.growing is None and not recording.lingering:
+            # Only now: joined after each segment, a long session would be read again and again.
+            self._join(recording.stem)
 
     def _join(self, stem: Path) -> None:
         write_joined(stem, self._segments(stem))
@@ -410,14 +417,16 @@ class Recorder:
             header.with_suffix(""): size_of(header.with_suffix(""))
             for header in self._folder.rglob(f"*{_SEGMENT}.hea")
         }
-        total = sum(sizes.values())
+        total = sum(room_of(file) for file in self._folder.rglob("*.*"))
         for stem in sorted(sizes.keys() - ours, key=_finished_at):
             if total <= self._limits.most_bytes:
                 break
             remove(stem)
             total -= sizes[stem]
             self.counters.removed_segments += 1
-            self._join(_whole_of(stem))
+            whole = _whole_of(stem)
+            if whole.with_name(f"{whole.name}.hea").exists():
+                self._join(whole)
         if total > self._limits.most_bytes:
             raise OSError(0, "what is being recorded takes more room than it may", str(self._folder))
 

@@ -180,6 +180,7 @@ def test_what_a_crash_leaves_is_finished(tmp_path: Path) -> None:
     (whole,) = _wholes(tmp_path)
     np.testing.assert_array_equal(_counts(whole), counts[:flushed])
     assert wfdb.rdann(str(whole), "strapwatch").sample.tolist() == [120]
+    assert signal.stat().st_size == 2 * flushed
     assert not is_unfinished(signal.with_suffix(""))
 
 
