@@ -28,10 +28,15 @@ QT_FOLLOWS_S: Final = 45.0
 
 _Array: TypeAlias = NDArray[np.float64]
 _SPARE_S: Final = 5.0
-_BREATH_DRIFT: Final = 0.06
-_BREATH_SHARE: Final = 0.75
-_LOW_SHARE: Final = 0.55
-_SLOW_SHARE: Final = 0.35
+# Of the RR series' standard deviation; breathing is never quite regular, nor quite as deep.
+_BREATH_SHARE: Final = 0.5
+_LOW_SHARE: Final = 0.5
+_SLOW_SHARE: Final = 0.8
+_BREATH_DRIFT: Final = 0.15
+_BREATH_DEPTH: Final = 0.35
+_LINE_WIDTH_HZ: Final = 0.01
+_LOW_WIDTH_HZ: Final = 0.03
+_SLOWEST_HZ: Final = 1.0 / 900.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +117,7 @@ def steady_node(
     time_s = np.arange(n + 1) / GRID_HZ
     mean_rr_s = 60.0 / np.interp(time_s[:n], [at for at, _ in points], [rate for _, rate in points])
     spectrum = ((low_frequency_hz, low_to_high), (respiration_hz, 1.0))
-    rr_s = mean_rr_s * (1.0 + variability * _peaked(spectrum, n, random))
+    rr_s = mean_rr_s * (1.0 + variability * _peaked(spectrum, _LINE_WIDTH_HZ, n, random))
     nothing = np.zeros(n)
     return SinusNode(
         time_s=time_s,
@@ -137,12 +142,13 @@ def exercising_node(
     effort = programme.effort_at(time_s[:n])
     reserve = reserve_of(effort, 1.0 / GRID_HZ)
     mean_rr_s = 60.0 / (heart.rest_bpm + (heart.maximum_bpm - heart.rest_bpm) * reserve)
-    breaths = _integrated(breaths_hz(reserve) * np.exp(_BREATH_DRIFT * _slow(n, random)))[:n]
+    breaths = _integrated(breaths_hz(reserve) * np.exp(_BREATH_DRIFT * _pink(n, 0.3, random)))[:n]
+    depth = np.exp(_BREATH_DEPTH * _pink(n, 0.1, random))
     calm = 1.0 - reserve
     # Breathing still moves the node mechanically when the vagus is silent.
-    breathing = np.sqrt(2.0) * _BREATH_SHARE * (calm**2.5 + 0.06) * np.sin(2.0 * np.pi * breaths)
-    low = _LOW_SHARE * (calm**2 + 0.05) * _peaked(((0.1, 1.0),), n, random)
-    slow = _SLOW_SHARE * (calm + 0.1) * _slow(n, random)
+    breathing = np.sqrt(2.0) * _BREATH_SHARE * (calm**2.5 + 0.06) * depth * np.sin(2.0 * np.pi * breaths)
+    low = _LOW_SHARE * (calm**2 + 0.05) * _peaked(((0.1, 1.0),), _LOW_WIDTH_HZ, n, random)
+    slow = _SLOW_SHARE * (calm**1.5 + 0.04) * _pink(n, 1.0, random)
     rr_s = mean_rr_s * np.exp(heart.variability * (breathing + low + slow))
     return SinusNode(
         time_s=time_s,
@@ -176,20 +182,21 @@ def _following(values: _Array, constant_s: float) -> _Array:
     return followed
 
 
-def _peaked(peaks: tuple[tuple[float, float], ...], n: int, random: np.random.Generator) -> _Array:
+def _peaked(
+    peaks: tuple[tuple[float, float], ...], width_hz: float, n: int, random: np.random.Generator
+) -> _Array:
     """Return a series of unit variance with Gaussian peaks of (hertz, power) in its spectrum, phases random."""
     frequency = np.fft.rfftfreq(n, 1.0 / GRID_HZ)
-    width_hz = 0.01
     power = np.zeros_like(frequency)
     for centre_hz, share in peaks:
         power += share * np.exp(-0.5 * ((frequency - centre_hz) / width_hz) ** 2)
     return _of_power(power, n, random)
 
 
-def _slow(n: int, random: np.random.Generator) -> _Array:
-    """Return a series of unit variance whose power falls as 1/f from a quarter of an hour to 0.04 Hz."""
+def _pink(n: int, fastest_hz: float, random: np.random.Generator) -> _Array:
+    """Return a series of unit variance whose power falls as 1/f from a quarter of an hour to `fastest_hz`."""
     frequency = np.fft.rfftfreq(n, 1.0 / GRID_HZ)
-    inside = (frequency > 1.0 / 900.0) & (frequency < 0.04)
+    inside = (frequency > _SLOWEST_HZ) & (frequency < fastest_hz)
     power = np.divide(1.0, frequency, out=np.zeros_like(frequency), where=inside)
     return _of_power(power, n, random)
 
