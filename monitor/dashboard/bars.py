@@ -24,7 +24,6 @@ GRID_KEYS: Final = (
     ("a", "acknowledge"),
     ("l", "alarms"),
     ("/", "filter"),
-    ("s", "sort"),
     ("t", "test"),
     ("?", "help"),
 )

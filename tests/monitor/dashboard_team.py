@@ -180,10 +180,15 @@ class Team:
         self._episode = 0
         self._started = time.time()
         self._canary_at = 0.0
+        self.canary = True
 
     def __getitem__(self, name: str) -> Athlete:
         """Return one athlete."""
         return next(a for a in self.athletes if a.name == name)
+
+    def started_before(self, seconds: float) -> None:
+        """Let the monitor have run for so long already."""
+        self._started = time.time() - seconds
 
     async def write(self) -> None:
         """Write every state and the monitor's heartbeat once."""
@@ -213,7 +218,7 @@ class Team:
                     settings_hash="0",
                     refused={},
                 )
-                if time.time() - self._canary_at > 5.0:
+                if self.canary and time.time() - self._canary_at > 5.0:
                     self._canary_at = time.time()
                     pipe.xadd(alarms_key(CANARY_TEAM), {"identity": "canary"}, maxlen=2)
                 pipe.set(monitor_key("m1"), _ENCODE(heartbeat), ex=MONITOR_TTL_S)
