@@ -55,12 +55,6 @@ class Person(AthleteSettings):
     name: Annotated[str, Field(max_length=64, description="Name")] = ""
     bib: Annotated[str, BeforeValidator(_text), Field(max_length=8, description="Number on the shirt")] = ""
     age: Annotated[int | None, Field(ge=5, le=110, description="Years")] = None
-    resting_bpm: Annotated[
-        float | None, Field(ge=20.0, le=120.0, description="Heart rate at rest, beats a minute")
-    ] = None
-    maximum_bpm: Annotated[
-        float | None, Field(ge=100.0, le=240.0, description="Highest heart rate reached, beats a minute")
-    ] = None
     notes: Annotated[str, Field(max_length=400, description="What a physician should know")] = ""
 
     @field_validator("name", "bib", "notes")
@@ -87,13 +81,13 @@ class Person(AthleteSettings):
         """Return the limits that this athlete has other than `everybody`.
 
         Limits that are given stand. Where they are not, one who rests low has bradycardia `BELOW_REST_BPM` below the
-        resting rate, and tachycardia begins above the maximum heart rate.
+        resting rate, and for one whose maximum is high tachycardia begins above it.
         """
         own: dict[str, float] = {}
         if self.resting_bpm is not None:
             own["bradycardia_bpm"] = min(everybody.bradycardia_bpm, self.resting_bpm - BELOW_REST_BPM)
         if self.maximum_bpm is not None:
-            own["tachycardia_bpm"] = self.maximum_bpm
+            own["tachycardia_bpm"] = max(everybody.tachycardia_bpm, self.maximum_bpm)
         given = self.model_dump(include=set(_LIMITS), exclude_none=True)
         return own | given
 

@@ -190,6 +190,16 @@ _TACHYCARDIA = Field(
 )
 _PAUSE = Field(ge=1.0, le=10.0, description="Seconds without a beat that are a pause")
 _ASYSTOLE = Field(ge=2.0, le=20.0, description="Seconds without a beat that are an asystole")
+_BRADYCARDIA_EFFORT = Field(
+    ge=15.0, le=150.0, description="Limit of bradycardia during effort, where it is above `bradycardia_bpm`"
+)
+_TACHYCARDIA_REST = Field(
+    ge=80.0, le=260.0, description="Limit of tachycardia at rest, where it is below `tachycardia_bpm`"
+)
+_RESTING = Field(ge=20.0, le=120.0, description="Heart rate at rest, beats a minute: where effort begins")
+_MAXIMUM = Field(
+    ge=100.0, le=240.0, description="Highest heart rate reached, beats a minute: above it is an alarm"
+)
 
 
 class LimitSettings(_Section):
@@ -199,6 +209,10 @@ class LimitSettings(_Section):
     tachycardia_bpm: Annotated[float, _TACHYCARDIA] = 200.0
     pause_s: Annotated[float, _PAUSE] = 2.0
     asystole_s: Annotated[float, _ASYSTOLE] = 4.0
+    bradycardia_effort_bpm: Annotated[float, _BRADYCARDIA_EFFORT] = 50.0
+    tachycardia_rest_bpm: Annotated[float, _TACHYCARDIA_REST] = 160.0
+    resting_bpm: Annotated[float, _RESTING] = 60.0
+    maximum_bpm: Annotated[float, _MAXIMUM] = 205.0
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -208,6 +222,10 @@ class LimitSettings(_Section):
             )
         if self.pause_s >= self.asystole_s:
             raise ValueError(f"pause_s {self.pause_s:g} must be below asystole_s {self.asystole_s:g}")
+        if self.resting_bpm >= self.maximum_bpm:
+            raise ValueError(
+                f"resting_bpm {self.resting_bpm:g} must be below maximum_bpm {self.maximum_bpm:g}"
+            )
         return self
 
 
@@ -218,6 +236,10 @@ class AthleteSettings(_Section):
     tachycardia_bpm: Annotated[float | None, _TACHYCARDIA] = None
     pause_s: Annotated[float | None, _PAUSE] = None
     asystole_s: Annotated[float | None, _ASYSTOLE] = None
+    bradycardia_effort_bpm: Annotated[float | None, _BRADYCARDIA_EFFORT] = None
+    tachycardia_rest_bpm: Annotated[float | None, _TACHYCARDIA_REST] = None
+    resting_bpm: Annotated[float | None, _RESTING] = None
+    maximum_bpm: Annotated[float | None, _MAXIMUM] = None
 
 
 class ClassifierSettings(_Section):

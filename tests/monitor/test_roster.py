@@ -107,11 +107,22 @@ def test_limits_settings_before_roster_before_everybody(tmp_path: Path) -> None:
     anna, bea, cleo = (
         asdict(loaded.limits_of("red", name, roster=people)) for name in ("anna", "bea", "cleo")
     )
-    assert (anna["bradycardia_bpm"], anna["tachycardia_bpm"]) == (36.0, 196.0)
+    assert (anna["bradycardia_bpm"], anna["tachycardia_bpm"]) == (36.0, 200.0)
+    assert (anna["resting_bpm"], anna["maximum_bpm"]) == (41.0, 196.0)
+    assert people.limits("red", "cleo", loaded.limits) == {}
     assert bea["tachycardia_bpm"] == 190.0
     assert cleo == asdict(loaded.limits_of("blue", "dora"))
     assert settings_hash(loaded, people) != settings_hash(loaded)
     assert settings_hash(loaded, Roster()) == settings_hash(loaded)
+
+
+def test_a_high_maximum_raises_the_limit_of_tachycardia(tmp_path: Path) -> None:
+    """Who reaches 212 beats a minute in earnest has no tachycardia at 205; a limit that is given stands."""
+    roster = Roster.load(_file(tmp_path, "a.toml", _TOML.replace("196", "212")))
+    settings = Settings.load(None)
+    assert settings.limits_of("red", "anna", roster=roster).tachycardia_bpm == 212.0
+    given = Roster.load(_file(tmp_path, "b.toml", _TOML.replace("= 196", "= 212\ntachycardia_bpm = 190")))
+    assert settings.limits_of("red", "anna", roster=given).tachycardia_bpm == 190.0
 
 
 def test_limits_that_do_not_fit_everybodys_are_refused(tmp_path: Path) -> None:
