@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,6 +45,10 @@ def demo(
         float, typer.Option("--speed", metavar="FACTOR", help="Seconds of signal per second.")
     ] = 1.0,
     headless: Annotated[bool, typer.Option("--headless", help="No dashboard.")] = False,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", metavar="FILE", help="Names for the dashboard, see docs/roster.md."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Summary as JSON, alone on standard output; implies --headless.")
     ] = False,
@@ -55,12 +60,12 @@ def demo(
         raise UsageError(f"--seconds {seconds:g}: use a number above 0")
     if not 0.0 < speed <= 100.0:
         raise UsageError(f"--speed {speed:g}: use a number above 0 and at most 100")
-    from pathlib import Path
-
     import models
     from monitor.demo import Demo, DemoOptions, cast
     from monitor.demo.summary import describe
+    from monitor.roster import Roster
 
+    people = Roster.load(roster)
     parts = cast(athletes, card=Path(models.__file__).parent / "weights" / "grunet.json")
     # The dashboard draws on standard error, so all three have to be a terminal.
     terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
@@ -71,7 +76,7 @@ def demo(
     async def dashboard(server_url: str) -> None:
         from monitor.dashboard.app import DashboardApp
 
-        app = DashboardApp(server_url)
+        app = DashboardApp(server_url, roster=people)
         await app.run_async()
         if app.return_code == _INTERRUPTED:
             demo_.interrupt()

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from monitor.errors import ServerError, StrapwatchError, UsageError
 
 _STEP_S: Final = 0.2
 _AFTER_ALARM_S: Final = 4.0
+_AFTER_KEY_S: Final = 3.0
 _TITLE: Final = "The strapwatch dashboard"
 
 
@@ -27,7 +29,7 @@ async def picture(
     width: int,
     height: int,
     until_alarm: bool = False,
-    detail: bool = False,
+    keys: Sequence[str] = (),
 ) -> str:
     """Look at a live run and return what the dashboard shows as SVG.
 
@@ -41,8 +43,8 @@ async def picture(
         Cells of the terminal.
     until_alarm : bool
         Take the picture a few seconds after an alarm is on screen, if there is one within `seconds`.
-    detail : bool
-        Show the most urgent athlete in full instead of all athletes.
+    keys : sequence of str
+        Keys to press before the picture is taken, such as ``"enter"`` or ``"t"``.
 
     Raises
     ------
@@ -60,9 +62,9 @@ async def picture(
             raise ServerError(
                 f"no athlete in {redis_url} within {seconds:g} s; start `strapwatch demo` first"
             )
-        if detail:
-            await pilot.press("enter")
-            await asyncio.sleep(_AFTER_ALARM_S)
+        for key in keys:
+            await pilot.press(key)
+            await asyncio.sleep(_AFTER_KEY_S)
         canvas = app.screen.query_one(Canvas)
         return svg(canvas.lines, width, _TITLE)
 
@@ -75,7 +77,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="look this long first")
     parser.add_argument("--size", default="200x50", metavar="WIDTHxHEIGHT", help="cells of the terminal")
     parser.add_argument("--until-alarm", action="store_true", help="or until an alarm is on screen")
-    parser.add_argument("--detail", action="store_true", help="one athlete in full")
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="KEY", help="press it first: enter, l, t, d …"
+    )
     given = parser.parse_args()
     try:
         width, _, height = given.size.partition("x")
@@ -88,7 +92,7 @@ def main() -> None:
                 width=int(width),
                 height=int(height),
                 until_alarm=given.until_alarm,
-                detail=given.detail,
+                keys=given.key,
             )
         )
         given.out.write_text(drawn, encoding="utf-8")

@@ -42,10 +42,12 @@ def full_name(view: AthleteView, mood: TileMood) -> str:
     return f"{view.state.team}/{view.name}" if mood.show_team else view.name
 
 
-def name_and_pause(view: AthleteView, mood: TileMood) -> str:
-    """Return `full_name` after the countdown of a pause, where there is one."""
+def name_and_pause(view: AthleteView, mood: TileMood, *, countdown: bool = True) -> str:
+    """Return `full_name` after the sign of a pause, where there is one, with its countdown if there is room."""
     name = full_name(view, mood)
-    return f"‖{view.paused_words} {name}" if view.paused_words else name
+    if not view.paused_words:
+        return name
+    return f"‖{view.paused_words} {name}" if countdown else f"‖{name}"
 
 
 def category_words(category: str) -> str:

@@ -61,6 +61,6 @@ def row_tile(
 def _still(view: AthleteView, mood: TileMood) -> Line:
     style = name_style(view, mood, on=BACKGROUND)
     line = Line(("▲" if view.calling else "▶" if mood.selected else " ", style))
-    line.add(clip(name_and_pause(view, mood), _NAME), style).fill(1 + _NAME, style)
+    line.add(clip(name_and_pause(view, mood, countdown=False), _NAME), style).fill(1 + _NAME, style)
     line.add(" ").add(rate_text(view), rate_style(view)).add(" ")
     return line.extend(quality_line(view, cells=3).fill(_QUALITY)).add(" ")

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import models
 from monitor.dashboard.picture import picture
@@ -12,8 +12,25 @@ from monitor.demo.cast import cast
 from monitor.demo.run import Demo, DemoOptions
 from monitor.errors import StrapwatchError
 
-_SIZES: Final = {"dashboard.svg": (200, 50), "dashboard-80x24.svg": (80, 24)}
 _LOOK_S: Final = 25.0
+
+
+class _View(NamedTuple):
+    width: int
+    height: int
+    keys: tuple[str, ...] = ()
+    look_s: float = _LOOK_S
+    until_alarm: bool = True
+
+
+_VIEWS: Final = {
+    "dashboard.svg": _View(200, 50),
+    "dashboard-80x24.svg": _View(80, 24),
+    # Scores and misses need a while to gather.
+    "dashboard-alarms.svg": _View(120, 30, ("l",), 50.0, until_alarm=False),
+    "dashboard-tester.svg": _View(160, 40, ("t",), 60.0, until_alarm=False),
+    "dashboard-miss.svg": _View(120, 28, ("t", "tab", "d"), 60.0, until_alarm=False),
+}
 
 
 def main() -> int:
@@ -28,11 +45,18 @@ def main() -> int:
     async def draw(redis_url: str) -> None:
         drawn = await asyncio.gather(
             *(
-                picture(redis_url, seconds=_LOOK_S, width=width, height=height, until_alarm=True)
-                for width, height in _SIZES.values()
+                picture(
+                    redis_url,
+                    seconds=view.look_s,
+                    width=view.width,
+                    height=view.height,
+                    until_alarm=view.until_alarm,
+                    keys=view.keys,
+                )
+                for view in _VIEWS.values()
             )
         )
-        for name, text in zip(_SIZES, drawn, strict=True):
+        for name, text in zip(_VIEWS, drawn, strict=True):
             (arguments.folder / name).write_text(text, encoding="utf-8")
 
     try:
