@@ -165,7 +165,7 @@ async def test_keys(redis_server: GuardedServer, size: tuple[int, int]) -> None:
             await pilot.press("escape")
             await _shows(app, "a06")
             await pilot.press("question_mark")
-            await _shows(app, "acknowledge the alarm of the athlete under the cursor", "▲ a03")
+            await _shows(app, "acknowledge the chosen alarm", "▲ a03")
             assert isinstance(app.screen, HelpScreen)
             await pilot.press("escape", "q")
         assert app.return_code == 0
