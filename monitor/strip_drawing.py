@@ -39,6 +39,7 @@ _MM_PER_INCH: Final = 25.4
 _MARGIN_MM: Final = 12.0
 _CAPTION_MM: Final = 14.0
 _MARK_MM: Final = 9.0
+_LONGEST_ROW_S: Final = 12.0
 _LEAST_MV, _MOST_MV = 2.0, 6.0
 _PAPER, _FINE, _COARSE = "#fffaf8", "#f6d5d0", "#e9a59c"
 _CALIBRATION_MM: Final = 9.0
@@ -169,7 +170,8 @@ def strip_figure(strip: PaperStrip) -> "Figure":
         raise UsageError(f"strip {strip.title!r}: holds no sample")
     bottom_mv, top_mv = _range_mv(strip.millivolts)
     length_s = len(strip.millivolts) / strip.rate_hz
-    rows = max(int(np.ceil(length_s / ROW_S - 1e-9)), 1)
+    # A row may be a little longer rather than leave a moment alone on the next one.
+    rows = 1 if length_s <= _LONGEST_ROW_S else int(np.ceil(length_s / ROW_S - 1e-9))
     row_s = ROW_S if rows > 1 else max(np.ceil(length_s), 1.0)
     paper_mm = (row_s * PAPER_MM_PER_S, (top_mv - bottom_mv) * PAPER_MM_PER_MV)
     row_mm = paper_mm[1] + 2 * _MARK_MM

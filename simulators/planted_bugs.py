@@ -4,10 +4,12 @@ Each bug is one that could be written by mistake: a count that is forgotten, a d
 that are swapped, a limit that is never reached, an alarm that is swallowed.
 """
 
+import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -22,9 +24,9 @@ from monitor.contract import AAMI_CLASSES
 from monitor.rhythm import RhythmBank
 from monitor.rpeaks import RPeakBank
 from simulators.ledger import Ledger
-from simulators.scenario import Scenario, parse_scenario
+from simulators.scenario import parse_scenario
 from simulators.scenario_offline import run_offline
-from simulators.scenario_report import print_verdict
+from simulators.scenario_report import print_verdict, strips_of, write_strips
 from simulators.scenario_straps import lives_of_scenario
 from simulators.verdict import Verdict, judge
 
@@ -151,18 +153,36 @@ BUGS: Final = (
 )
 
 
-def verdict_of(classifier: BeatClassifier | None, scenario: Scenario | None = None) -> Verdict:
-    """Run the scenario in virtual time, as ``strapwatch scenario FILE --offline`` does, and return the verdict."""
-    chosen = scenario or parse_scenario(SCENARIO, "planted bugs")
+def verdict_of(classifier: BeatClassifier | None, *, strips_to: Path | None = None) -> Verdict:
+    """Run the scenario in virtual time, as ``strapwatch scenario FILE --offline`` does, and return the verdict.
+
+    Parameters
+    ----------
+    classifier : BeatClassifier or None
+        Names the beats.
+    strips_to : Path, optional
+        Where strips of what was missed are drawn.
+    """
+    chosen = parse_scenario(SCENARIO, "planted bugs")
     ledger = Ledger(keep=True)
     lives = lives_of_scenario(chosen, speed=1.0)
     watch = watch_stage.Watch(classifier=classifier)
     seen = run_offline(lives, watch, ledger, seed=chosen.seed, tick_s=_TICK_S)
-    return judge(chosen, lives, seen, ledger)
+    verdict = judge(chosen, lives, seen, ledger)
+    if strips_to is not None:
+        write_strips(strips_of(verdict, lives, seen), strips_to)
+    return verdict
 
 
 def main() -> int:
-    """Print what the tool says without a bug, and with each."""
+    """Print what the tool says without a bug, and with each; return 0 if it finds all of them and only them."""
+    parser = argparse.ArgumentParser(
+        description="Plant a bug in each stage and let the scenario tool find it."
+    )
+    parser.add_argument(
+        "--strips", type=Path, help="where strips of what is missed are drawn, a folder a stage"
+    )
+    folder: Path | None = parser.parse_args().strips
     from models.runtime import load_classifier
 
     classifier = load_classifier(threads=1)
@@ -174,7 +194,9 @@ def main() -> int:
     for bug in BUGS:
         print(f"\n## {bug.stage}: {bug.what}\n")
         with bug.planted():
-            verdict = verdict_of(classifier)
+            verdict = verdict_of(
+                classifier, strips_to=None if folder is None else folder / bug.stage.replace(" ", "-")
+            )
         print_verdict(verdict, [], console)
         found.append(not verdict.passed)
     print(f"\n{sum(found)} of {len(BUGS)} bugs found")

@@ -51,7 +51,7 @@ def strips_of(verdict: Verdict, lives: list[Life], seen: Seen) -> list[tuple[str
             first, end = life.sample(event.at_s), life.sample(event.end_s)
             span = Span(first, end, f"{event.kind} {event.status}", _TONE[event.status])
             title = f"{event.athlete}: {event.kind} {event.status} at {event.at_s:.1f} s"
-            strips.append((_name(event), _strip(life, seen, first, end, title, event.why, span)))
+            strips.append((_name(event), _strip(life, seen, first, end, title, life.strap.record.name, span)))
     for beats in verdict.beats:
         for what, samples in (("beat missed", beats.missed), ("beat where there is none", beats.extra)):
             for r_sample in samples.tolist():
