@@ -1,6 +1,7 @@
 """What the alarm machine takes, as plain records: written down in order, they replay to the same alarms."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -95,11 +96,12 @@ class OnBootEnd(msgspec.Struct, frozen=True, tag="boot_end"):
 
 
 class OnRules(msgspec.Struct, frozen=True, tag="rules"):
-    """What holds otherwise than the catalogue from now on."""
+    """What holds otherwise than the catalogue from now on, and what decides."""
 
     changes: dict[Kind, RuleChange]
     settings_hash: str
     now: float
+    model: str | None = None
 
 
 class OnImport(msgspec.Struct, frozen=True, tag="import"):
@@ -112,3 +114,20 @@ class OnImport(msgspec.Struct, frozen=True, tag="import"):
 
 Input = OnEvent | OnSamples | OnTick | OnAcknowledgement | OnCommand | OnBootEnd | OnRules | OnImport
 """Everything the machine takes."""
+
+
+class Recorder(Protocol):
+    """Where what was taken is written down."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a new stretch is to begin."""
+        ...
+
+    def begin(self, checkpoint: list[Input]) -> None:
+        """Begin a stretch with what brings an empty machine to where the recorded one is."""
+        ...
+
+    def record(self, given: Input) -> None:
+        """Write an input down."""
+        ...

@@ -8,7 +8,7 @@ connection, so the same inputs give the same alarms again: `AlarmMachine` hands 
 Priorities, latching, delays and pauses follow IEC 60601-1-8 in spirit and words; no conformity is claimed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from math import isnan
 from typing import Final
 
@@ -25,6 +25,7 @@ from monitor.alarm_inputs import (
     OnRules,
     OnSamples,
     OnTick,
+    Recorder,
     Whose,
 )
 from monitor.alarm_pauses import Pauses
@@ -40,7 +41,7 @@ from monitor.alarm_state import (
     nearest_open,
     same_episode,
 )
-from monitor.catalogue import CATALOGUE, AlarmRule, Kind, RuleChange, changed_rules, escalates
+from monitor.catalogue import AlarmRule, Kind, RuleChange, changed_rules, escalates
 from monitor.contract import PRIORITIES, Alarm, AlarmTransition, Priority, RhythmEvent, RowState
 from monitor.live_state import ActiveAlarm, by_urgency
 from monitor.responses import AuditEntry, Command
@@ -72,10 +73,8 @@ class AlarmMachine:
     ----------
     model, settings_hash : str
         Told with every alarm.
-    rules : mapping of kind to AlarmRule, optional
-        The catalogue, as somebody has set it.
-    recorder : callable, optional
-        Called with every input that changed anything, in order.
+    changes : mapping of kind to RuleChange, optional
+        What holds otherwise than the catalogue.
     """
 
     def __init__(
@@ -83,13 +82,13 @@ class AlarmMachine:
         *,
         model: str = "",
         settings_hash: str = "",
-        rules: Mapping[Kind, AlarmRule] = CATALOGUE,
-        recorder: Callable[[Input], None] | None = None,
+        changes: Mapping[Kind, RuleChange] | None = None,
     ) -> None:
         self._model = model
         self._settings_hash = settings_hash
-        self._rules = rules
-        self._recorder = recorder
+        self._changes = dict(changes or {})
+        self._rules = changed_rules(self._changes)
+        self._recorder: Recorder | None = None
         self._athletes: dict[tuple[str, str], AthleteAlarms] = {}
         self._pauses = Pauses()
         self._changed = False
@@ -111,8 +110,10 @@ class AlarmMachine:
                 told, self._changed = [], True
             case OnBootEnd(team, athlete, boot, now):
                 told = self._end_boot(team, athlete, boot, now)
-            case OnRules(changes, settings_hash, _):
-                self._rules, self._settings_hash = changed_rules(changes), settings_hash
+            case OnRules(changes, settings_hash, _, model):
+                self._changes, self._rules = changes, changed_rules(changes)
+                self._settings_hash = settings_hash
+                self._model = self._model if model is None else model
                 told, self._changed = [], True
             case OnImport(team, athlete, alarms):
                 self._athletes[team, athlete] = msgspec.msgpack.decode(alarms, type=AthleteAlarms)
@@ -120,8 +121,24 @@ class AlarmMachine:
         for alarm in told:
             self._pauses.sounds(alarm)
         if self._recorder is not None and (told or self._changed):
-            self._recorder(given)
+            self._recorder.record(given)
+            if self._recorder.is_full:
+                self._recorder.begin(self.checkpoint())
         return told
+
+    def record(self, recorder: Recorder) -> None:
+        """Give `recorder` every input that changes anything from now on, in order."""
+        self._recorder = recorder
+        recorder.begin(self.checkpoint())
+
+    def checkpoint(self) -> list[Input]:
+        """Return inputs that bring another machine to where this one is, except for pauses, which tell no alarm."""
+        rules = OnRules(dict(self._changes), self._settings_hash, 0.0, self._model)
+        own = [
+            OnImport(team, athlete, msgspec.msgpack.encode(alarms))
+            for (team, athlete), alarms in self._athletes.items()
+        ]
+        return [rules, *own]
 
     def event(self, whose: Whose, event: RhythmEvent, now: float, *, for_good: bool = False) -> list[Alarm]:
         """Take a rhythm or technical event.
@@ -507,21 +524,13 @@ class AlarmMachine:
         return min(present, key=PRIORITIES.index, default=None)
 
 
-def replay(
-    inputs: Iterable[Input],
-    *,
-    model: str = "",
-    settings_hash: str = "",
-    rules: Mapping[Kind, AlarmRule] = CATALOGUE,
-) -> list[Alarm]:
+def replay(inputs: Iterable[Input]) -> list[Alarm]:
     """Return the transitions that recorded inputs bring, in order: those of the machine that recorded them.
 
     Parameters
     ----------
     inputs : iterable of Input
-        As the recorder was given them.
-    model, settings_hash, rules
-        With what the recording machine began.
+        As the recorder was given them, from a checkpoint on.
     """
-    machine = AlarmMachine(model=model, settings_hash=settings_hash, rules=rules)
+    machine = AlarmMachine()
     return [alarm for given in inputs for alarm in machine.take(given)]

@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
+from monitor.alarm_inputs import Recorder
 from monitor.alarms import AlarmMachine
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
 from monitor.athlete import Athlete
-from monitor.catalogue import Kind, RuleChange, changed_rules
+from monitor.catalogue import Kind, RuleChange
 from monitor.classifier import BeatClassifier, classify
 from monitor.contract import (
     Alarm,
@@ -128,7 +129,7 @@ class Watch:
         self._machine = AlarmMachine(
             model=classifier.name if classifier is not None else "",
             settings_hash=settings_hash,
-            rules=changed_rules(rules or {}),
+            changes=rules,
         )
         self.counters = WatchCounters()
 
@@ -177,6 +178,10 @@ class Watch:
         athlete = self._athletes.get((alarm.team, alarm.athlete))
         if athlete is not None:
             athlete.changed = True
+
+    def record_alarms(self, recorder: Recorder) -> None:
+        """Write down from now on what the alarm machine takes."""
+        self._machine.record(recorder)
 
     def command(self, command: Command, now: float) -> None:
         """Take a command that somebody gave to all monitors."""

@@ -154,6 +154,7 @@ async def _watch(
         stack.callback(outbox.close)
         resumption = None
         if recovery is not None:
+            watch.record_alarms(recovery.alarms)
             resumption = await asyncio.to_thread(resume, watch, recovery.rows, recovery.journal, time.time())
         async with (
             RedisSink(settings.redis.url, outbox=outbox) as sink,

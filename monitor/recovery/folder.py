@@ -1,4 +1,4 @@
-"""The folder of one monitor: its packet journal and its snapshots, locked against a second monitor."""
+"""The folder of one monitor: packets, snapshots, and what its alarms were made of; locked against a second monitor."""
 
 import fcntl
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from monitor.errors import SettingsError
+from monitor.recovery.alarm_recording import AlarmRecording
 from monitor.recovery.packets import PacketJournal
 from monitor.recovery.rows import RowStore
 
@@ -43,6 +44,7 @@ class RecoveryFolder:
             ) from error
         try:
             self.journal = PacketJournal(path)
+            self.alarms = AlarmRecording(path)
             self.rows = RowStore(path / "rows.sqlite3")
         except (OSError, sqlite3.Error) as error:
             os.close(self._lock)
@@ -51,6 +53,7 @@ class RecoveryFolder:
     def close(self) -> None:
         """Close the files and let go of the lock."""
         self.journal.close()
+        self.alarms.close()
         self.rows.close()
         os.close(self._lock)
 

@@ -21,6 +21,7 @@ async def run(broker: str, redis: str, folder: Path) -> None:
         RecoveryFolder(folder / "recovery") as recovery,
         contextlib.closing(Outbox(folder / "o.db")) as outbox,
     ):
+        watch.record_alarms(recovery.alarms)
         resumption = resume(watch, recovery.rows, recovery.journal, time.time())
         async with (
             RedisSink(redis, outbox=outbox) as sink,

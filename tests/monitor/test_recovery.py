@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiomqtt
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +25,8 @@ from monitor.contract import Alarm, RowState
 from monitor.embedded import GuardedServer
 from monitor.errors import SettingsError
 from monitor.live_state import alarms_key, monitor_key
-from monitor.recovery import packets, rows
+from monitor.recovery import rows, segments
+from monitor.recovery.alarm_recording import recorded_segments, replayed
 from monitor.recovery.folder import RecoveryFolder
 from monitor.recovery.packets import PacketJournal
 from monitor.recovery.resume import resume
@@ -92,7 +94,7 @@ def test_a_journal_that_was_cut_short_ends_there(tmp_path: Path) -> None:
 
 def test_a_journal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest segments go: at once beyond the size, and once they are older than needed."""
-    monkeypatch.setattr(packets, "SEGMENT_BYTES", 1_000)
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 1_000)
     journal = PacketJournal(tmp_path, max_bytes=5_000)
     for _ in range(200):
         journal.append(TOPIC, b"x" * 100, 0.0)
@@ -204,6 +206,18 @@ def run(watch: Watch, arrived: list[Arrived]) -> list[Alarm]:
         watch.receive(topic, payload, now)
         alarms += watch.tick(now).alarms
     return alarms
+
+
+def test_the_recorded_life_of_alarms_replays(tmp_path: Path, arrived: list[Arrived]) -> None:
+    """What the machine took, read from disk, brings the same transitions at the same times, strips aside."""
+    with RecoveryFolder(tmp_path) as recovery:
+        watch = Watch(classifier=None, settings_hash="h")
+        watch.record_alarms(recovery.alarms)
+        alarms = run(watch, arrived)
+    assert len(alarms) > 3
+    assert len(list(recorded_segments(tmp_path))) == 1
+    plain = [msgspec.structs.replace(alarm, strip=None) for alarm in alarms]
+    assert [msgspec.structs.replace(alarm, strip=None) for alarm in replayed(tmp_path)] == plain
 
 
 def test_what_was_never_seen_is_said(tmp_path: Path, arrived: list[Arrived]) -> None:
