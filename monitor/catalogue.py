@@ -12,13 +12,13 @@ from typing import Final
 
 import msgspec
 
-from monitor.contract import AAMI_CLASSES, Priority, RhythmEvent, RhythmKind, TechnicalKind
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Priority, RhythmEvent, RhythmKind, TechnicalKind
 
 Kind = RhythmKind | TechnicalKind
 
 SUSTAINED_RUN_BEATS: Final = 6
 TACHYCARDIC_RUN_BPM: Final = 100.0
-_V: Final = AAMI_CLASSES.index("V")
+_OF_RUN: Final = (AAMI_CLASSES.index("V"), AAMI_CLASSES.index("F"), UNSURE_LABEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +105,8 @@ def _rate(event: RhythmEvent) -> str:
 
 
 def run_beats(event: RhythmEvent) -> int:
-    """Return how many of an event's evidence beats are ventricular."""
-    return sum(1 for _, label, _ in event.beats if label == _V)
+    """Return how many of an event's evidence beats are of its run: ventricular, fused, or left unnamed between them."""
+    return sum(1 for r, label, _ in event.beats if r >= event.onset_sample and label in _OF_RUN)
 
 
 def escalates(event: RhythmEvent) -> bool:
@@ -247,18 +247,22 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
             "Watch; tell the physician after training",
             lambda e: f"{run_beats(e)} or more slow ventricular beats in a row{_rate(e)}.",
             latched=False,
+            repeat_after_s=60.0,
         ),
         "r_on_t": _heart(
             "low",
             "Watch closely; tell the physician",
             lambda _e: "A ventricular beat fell on the T wave of the beat before.",
             latched=False,
+            repeat_after_s=60.0,
         ),
         "trigeminy": _heart(
             "low",
             "Watch; tell the physician after training",
             lambda e: f"Every third beat is ventricular{_rate(e)}.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "ventricular_burden_rising": _heart(
             "medium",
@@ -271,30 +275,38 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
             "STOP the athlete, tell the physician",
             lambda e: f"The rhythm is irregular as in atrial fibrillation{_rate(e)}.",
             latched=True,
+            clear_delay_s=10.0,
+            repeat_after_s=120.0,
         ),
         "supraventricular_run": _heart(
             "information",
             "Tell the physician after training",
             lambda e: f"Premature supraventricular beats in a row{_rate(e)}.",
             latched=False,
+            repeat_after_s=60.0,
         ),
         "isolated_ventricular": _heart(
             "information",
             "Nothing now; it is counted",
             lambda _e: "Single ventricular beats.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "possible_ventricular_run": _heart(
             "information",
             "Nothing now; the physician reviews it after training",
             lambda e: f"Perhaps ventricular beats in a row{_rate(e)}; not sure enough for an alarm.",
             latched=False,
+            repeat_after_s=60.0,
         ),
         "rate_above_maximum": _heart(
             "medium",
             "STOP the athlete, let the rate come down",
             lambda e: f"Heart rate above the athlete's maximum{_rate(e)}.",
             latched=False,
+            clear_delay_s=5.0,
+            repeat_after_s=60.0,
         ),
         "lead_off": _strap(
             "medium", "CHECK STRAP: moisten and tighten", "The strap has lost contact with the skin."
@@ -335,9 +347,18 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
             display_s=0.0,
         ),
         "packet_loss": _strap(
-            "low", "CHECK STRAP: range, radio", "Many of the strap's packets do not arrive."
+            "low",
+            "CHECK STRAP: range, radio",
+            "Many of the strap's packets do not arrive.",
+            clear_delay_s=10.0,
+            repeat_after_s=120.0,
         ),
-        "battery_low": _strap("low", "CHARGE STRAP before the next session", "The strap's battery is low."),
+        "battery_low": _strap(
+            "low",
+            "CHARGE STRAP before the next session",
+            "The strap's battery is low.",
+            repeat_after_s=3600.0,
+        ),
         "monitor_overloaded": _strap(
             "medium", "CHECK MONITOR: fewer athletes or more cores", "The monitor does not keep up."
         ),
