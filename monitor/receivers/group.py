@@ -90,7 +90,7 @@ class GroupReader:
             If the server cannot be reached.
         """
         found: list[Entry] = []
-        for stream in self._streams:
+        for stream in list(self._streams):
             _, entries, _ = await self._client.xautoclaim(
                 stream, self._group, self._consumer, self._reclaim_after_ms, count=_AT_ONCE
             )
@@ -116,7 +116,7 @@ class GroupReader:
         redis.exceptions.RedisError
             If the server cannot be reached.
         """
-        pending = [await self._client.xpending(stream, self._group) for stream in self._streams]
+        pending = [await self._client.xpending(stream, self._group) for stream in list(self._streams)]
         return sum(each["pending"] for each in pending)
 
     async def _discover(self) -> None:

@@ -290,5 +290,7 @@ async def look(client: "redis.asyncio.Redis", watchdog: Watchdog) -> None:
             connected=state.broker_connected,
             ended=state.ended,
             now=time.monotonic(),
+            dropped=state.packets_dropped,
+            waiting=state.outbox_waiting,
         )
     watchdog.server_answered(time.monotonic())

@@ -9,15 +9,22 @@ from typing import Final
 
 import msgspec
 
-from monitor.catalogue import CATALOGUE
+from monitor.catalogue import CATALOGUE, Kind
 from monitor.contract import Alarm, Priority
 
 HEARTBEAT_LOST_AFTER_S: Final = 10.0
 STRAPS_UNHEARD_AFTER_S: Final = 20.0
 CANARY_LOST_AFTER_S: Final = 45.0
 SERVER_LOST_AFTER_S: Final = 10.0
+OVERLOADED_FOR_S: Final = 30.0
+"""A monitor that has dropped packets counts as overloaded for so long."""
+ALARMS_STUCK_AFTER_S: Final = 20.0
 WATCHDOG_TEAM: Final = "~watchdog"
+_LOST: Final = "monitoring_lost"
 _FORGET_S: Final = 24 * 3600.0
+
+_Cause = tuple[Kind, str]
+"""What is wrong, and with which monitor (or the server)."""
 
 
 @dataclass(slots=True)
@@ -27,6 +34,9 @@ class _Monitor:
     canary_at: float
     connected_at: float
     ended: bool = False
+    dropped: int = 0
+    dropped_at: float = float("-inf")
+    sent_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -45,7 +55,7 @@ class Watchdog:
     unix_offset_s: float = 0.0
     _monitors: dict[str, _Monitor] = field(default_factory=dict)
     _server_at: float = 0.0
-    _told: dict[str, Alarm] = field(default_factory=dict)
+    _told: dict[_Cause, Alarm] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._server_at = self.began_at
@@ -55,10 +65,20 @@ class Watchdog:
         if now - self._server_at > SERVER_LOST_AFTER_S:
             # While it was away nothing could be seen: everybody has time to show up.
             for monitor in self._monitors.values():
-                monitor.beat_at = monitor.canary_at = monitor.connected_at = now
+                monitor.beat_at = monitor.canary_at = monitor.connected_at = monitor.sent_at = now
         self._server_at = now
 
-    def heartbeat(self, monitor_id: str, beat: float, *, connected: bool, ended: bool, now: float) -> None:
+    def heartbeat(
+        self,
+        monitor_id: str,
+        beat: float,
+        *,
+        connected: bool,
+        ended: bool,
+        now: float,
+        dropped: int = 0,
+        waiting: int = 0,
+    ) -> None:
         """Take a monitor's heartbeat; only one that has changed is a sign of life.
 
         Parameters
@@ -73,16 +93,26 @@ class Watchdog:
             Whether it was ended in order.
         now : float
             Seconds on the receiver's clock.
+        dropped : int
+            Packets that the monitor could not take in, since its start.
+        waiting : int
+            Alarms that wait on its disk.
         """
         known = self._monitors.get(monitor_id)
         if known is None:
-            known = self._monitors[monitor_id] = _Monitor(beat, now, now, now, ended=ended)
+            known = _Monitor(beat, now, now, now, ended=ended, dropped=dropped, sent_at=now)
+            self._monitors[monitor_id] = known
         elif beat != known.beat:
             if known.ended and not ended:
                 known.canary_at = known.connected_at = now
             known.beat, known.beat_at, known.ended = beat, now, ended
         if connected:
             known.connected_at = now
+        if not waiting:
+            known.sent_at = now
+        if dropped > known.dropped:
+            known.dropped_at = now
+        known.dropped = dropped
 
     def canary(self, monitor_id: str, now: float) -> None:
         """Take a test alarm that has come the whole way."""
@@ -101,7 +131,7 @@ class Watchdog:
             del self._monitors[monitor_id]
         wrong = self._wrong(now)
         told = [self._alarm(cause, wrong[cause], now) for cause in wrong.keys() - self._told.keys()]
-        self._told |= {alarm.athlete: alarm for alarm in told}
+        self._told |= {(alarm.kind, alarm.athlete): alarm for alarm in told}
         over = self._told.keys() - wrong.keys()
         return told + [self._cleared(self._told.pop(cause), now) for cause in over]
 
@@ -110,40 +140,58 @@ class Watchdog:
         """What is wrong at this moment."""
         return list(self._told.values())
 
-    def _wrong(self, now: float) -> dict[str, tuple[Priority, str]]:
+    def _wrong(self, now: float) -> dict[_Cause, tuple[Priority, str]]:
         if now - self._server_at > SERVER_LOST_AFTER_S:
             # Of all else nothing is known until it is back.
             unknown = {cause: (alarm.priority, alarm.message) for cause, alarm in self._told.items()}
             silent_s = now - self._server_at
-            return unknown | {"server": ("high", f"The server has not answered for {silent_s:.0f} s.")}
-        wrong: dict[str, tuple[Priority, str]] = {}
-        watching = [m for m in self._monitors.values() if self._lives(m, now)]
+            return unknown | {
+                (_LOST, "server"): ("high", f"The server has not answered for {silent_s:.0f} s.")
+            }
+        wrong: dict[_Cause, tuple[Priority, str]] = {}
         for name, monitor in self._monitors.items():
-            if monitor.ended:
-                continue
-            alone: Priority = "high" if not [m for m in watching if m is not monitor] else "medium"
-            if not self._lives(monitor, now):
-                wrong[name] = (alone, f"Monitor {name} has been silent for {now - monitor.beat_at:.0f} s.")
-            elif now - monitor.connected_at > STRAPS_UNHEARD_AFTER_S:
-                wrong[name] = (alone, f"Monitor {name} hears no strap: its broker is away.")
-            elif now - monitor.canary_at > CANARY_LOST_AFTER_S:
-                wrong[name] = (alone, f"Alarms of monitor {name} do not arrive: its test alarms stay away.")
+            if not monitor.ended:
+                wrong |= self._wrong_with(name, monitor, now)
         if not self._monitors and now - self.began_at > HEARTBEAT_LOST_AFTER_S:
-            wrong["monitor"] = ("high", "No monitor is running.")
+            wrong[_LOST, "monitor"] = ("high", "No monitor is running.")
+        return wrong
+
+    def _wrong_with(self, name: str, monitor: _Monitor, now: float) -> dict[_Cause, tuple[Priority, str]]:
+        others = [m for m in self._monitors.values() if m is not monitor and self._lives(m, now)]
+        alone: Priority = "medium" if others else "high"
+        if not self._lives(monitor, now):
+            silent_s = now - monitor.beat_at
+            return {(_LOST, name): (alone, f"Monitor {name} has been silent for {silent_s:.0f} s.")}
+        wrong: dict[_Cause, tuple[Priority, str]] = {}
+        if now - monitor.connected_at > STRAPS_UNHEARD_AFTER_S:
+            wrong[_LOST, name] = (alone, f"Monitor {name} hears no strap: its broker is away.")
+        elif now - monitor.canary_at > CANARY_LOST_AFTER_S:
+            wrong[_LOST, name] = (
+                alone,
+                f"Alarms of monitor {name} do not arrive: its test alarms stay away.",
+            )
+        if now - monitor.sent_at > ALARMS_STUCK_AFTER_S:
+            wrong["redis_unreachable", name] = ("medium", f"The server takes no alarms of monitor {name}.")
+        if now - monitor.dropped_at <= OVERLOADED_FOR_S:
+            wrong["monitor_overloaded", name] = (
+                "medium",
+                f"Monitor {name} does not keep up: it drops packets.",
+            )
         return wrong
 
     @staticmethod
     def _lives(monitor: _Monitor, now: float) -> bool:
         return not monitor.ended and now - monitor.beat_at <= HEARTBEAT_LOST_AFTER_S
 
-    def _alarm(self, cause: str, wrong: tuple[Priority, str], now: float) -> Alarm:
-        rule = CATALOGUE["monitoring_lost"]
+    def _alarm(self, cause: _Cause, wrong: tuple[Priority, str], now: float) -> Alarm:
+        kind, whose = cause
+        rule = CATALOGUE[kind]
         at = now + self.unix_offset_s
         return Alarm(
             team=WATCHDOG_TEAM,
-            athlete=cause,
+            athlete=whose,
             boot=int(self.began_at + self.unix_offset_s),
-            kind="monitoring_lost",
+            kind=kind,
             episode=int(now - self.began_at),
             transition="raised",
             priority=wrong[0],

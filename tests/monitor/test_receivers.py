@@ -298,7 +298,7 @@ async def test_a_receiver_that_fails_gets_it_later_and_holds_up_nobody(client: A
     """One receiver's failures are its own: the other is told at once, the first when it is well again."""
     ill, well = Listener("ill", fails=True), Listener("well")
     async with relaying(client, ill, well, reclaim_after_s=0.5):
-        await AlarmScript(client).add(alarm_())
+        await AlarmScript(client).add(alarm_(at=time.time()))
         await until(lambda: len(well.taken) == 1)
         await asyncio.sleep(0.2)
         assert ill.taken == []
@@ -321,7 +321,7 @@ async def test_a_relay_that_dies_between_delivery_and_word_of_it_delivers_again_
 
     first, second = Dying(), Listener()
     async with relaying(client, first):
-        await AlarmScript(client).add(alarm_())
+        await AlarmScript(client).add(alarm_(at=time.time()))
         await until(lambda: len(first.taken) == 1)
     async with relaying(client, second, reclaim_after_s=0.3):
         await until(lambda: len(second.taken) == 1)
@@ -475,3 +475,22 @@ def test_while_the_server_is_away_nothing_else_is_judged() -> None:
     told = [alarm for second in range(10, 100) for alarm in watchdog.tick(float(second))]
     assert [(a.athlete, a.transition) for a in told] == [("server", "raised")]
     assert [(a.athlete, a.transition) for a in lively(watchdog, range(100, 130))] == [("server", "cleared")]
+
+
+def test_a_monitor_that_does_not_keep_up_or_cannot_send_says_so() -> None:
+    """Packets dropped of late, and alarms that wait for long, are told though it lives; both end by themselves."""
+    watchdog = Watchdog(began_at=0.0)
+    told = []
+    for second in range(200):
+        now = float(second)
+        watchdog.server_answered(now)
+        dropped, waiting = (7 if second >= 20 else 0), (3 if 100 <= second < 130 else 0)
+        watchdog.heartbeat("m", now, connected=True, ended=False, now=now, dropped=dropped, waiting=waiting)
+        watchdog.canary("m", now)
+        told += [(second, alarm.kind, alarm.transition) for alarm in watchdog.tick(now)]
+    assert told == [
+        (20, "monitor_overloaded", "raised"),
+        (51, "monitor_overloaded", "cleared"),
+        (120, "redis_unreachable", "raised"),
+        (130, "redis_unreachable", "cleared"),
+    ]
