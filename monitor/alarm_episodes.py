@@ -63,58 +63,37 @@ def told_episodes(events: Sequence[RhythmEvent], samples: int, rate_hz: float) -
         elif event.transition == "onset":
             begun[key] = len(told[event.kind])
             told[event.kind].append(
-                Episode(event.onset_sample, samples, _run_beats(event), event.known_sample)
+                Episode(event.onset_sample, samples, _run_beats(event, rate_hz), event.known_sample)
             )
         elif key in begun:
             place = begun[key]
             episode = told[event.kind][place]
-            beats = max(episode.beats, _run_beats(event))
+            beats = max(episode.beats, _run_beats(event, rate_hz))
             episode = episode._replace(beats=beats)
             if event.transition == "end":
-                episode = episode._replace(end=max(_last_sample(event, rate_hz), episode.first) + 1)
+                episode = episode._replace(end=event.onset_sample + round(event.duration_s * rate_hz) + 1)
                 del begun[key]
             told[event.kind][place] = episode
     return told
 
 
-def _run_beats(event: RhythmEvent) -> int:
-    return min(len(_run_of(event)), LONGEST_RUN)
+def _run_beats(event: RhythmEvent, rate_hz: float) -> int:
+    return min(len(_run_of(event, rate_hz)), LONGEST_RUN)
 
 
-def _run_of(event: RhythmEvent) -> list[int]:
-    """Return the R peaks of a run's own beats: from its onset to its last V or F."""
-    own = [(r, label) for r, label, _ in event.beats if r >= event.onset_sample]
-    while own and own[-1][1] not in (_V, _F) and event.kind != "possible_ventricular_run":
-        own.pop()
-    return [r for r, _ in own]
+def _run_of(event: RhythmEvent, rate_hz: float) -> list[int]:
+    """Return the R peaks of a run's own beats: from its onset for as long as it lasted."""
+    last = event.onset_sample + round(event.duration_s * rate_hz)
+    return [r for r, _, _ in event.beats if event.onset_sample <= r <= last]
 
 
-_RUN_KINDS: Final = frozenset(
-    {
-        "ventricular_couplet",
-        "ventricular_run",
-        "idioventricular_rhythm",
-        "polymorphic_run",
-        "sustained_ventricular_tachycardia",
-        "possible_ventricular_run",
-    }
-)
-
-
-def _last_sample(event: RhythmEvent, rate_hz: float) -> int:
-    if event.kind in _RUN_KINDS:
-        beats = _run_of(event)
-        return beats[-1] if beats else event.known_sample
-    return event.onset_sample + round(event.duration_s * rate_hz)
-
-
-def high_runs(events: Sequence[RhythmEvent]) -> list[Episode]:
+def high_runs(events: Sequence[RhythmEvent], rate_hz: float) -> list[Episode]:
     """Return the told runs that became long and fast enough for high priority."""
     found: dict[int, Episode] = {}
     for event in events:
         if event.kind != "ventricular_run" or event.rate_bpm < TACHYCARDIC_RUN_BPM:
             continue
-        beats = _run_of(event)
+        beats = _run_of(event, rate_hz)
         if len(beats) >= SUSTAINED_RUN_BEATS:
             known = found[event.episode].known if event.episode in found else event.known_sample
             found[event.episode] = Episode(event.onset_sample, beats[-1] + 1, LONGEST_RUN, known)

@@ -146,7 +146,8 @@ def score_alarms(
     scores["ventricular_fibrillation"] = compare.overlap(
         reference["ventricular_fibrillation"], told["ventricular_fibrillation"], forgiven=fast
     )
-    urgent = [*told.of("sustained_ventricular_tachycardia", "ventricular_fibrillation"), *high_runs(events)]
+    urgent = told.of("sustained_ventricular_tachycardia", "ventricular_fibrillation")
+    urgent += high_runs(events, truth.rate_hz)
     scores["sustained_ventricular_tachycardia"] = compare.overlap(
         ventricular_tachycardias(truth, shortest_s=SUSTAINED_S),
         told["sustained_ventricular_tachycardia"],

@@ -33,6 +33,8 @@ HELD_BEATS: Final = 8
 HYSTERESIS: Final = 0.85
 BACK: Final = 24
 """So many intervals before the turn was seen it is said to have happened: the window must fill before it shows."""
+MAYBE_FROM: Final = 0.25
+"""Beats that are V or F with this probability or more are none to count intervals from."""
 MAX_RR_S: Final = 3.0
 TRUSTED_QUALITY: Final = 0.5
 BRIDGED_GAP_S: Final = 10.0
@@ -98,6 +100,7 @@ def _advance(  # noqa: C901 - one pass over the items, in the order in which the
     r_sample: NDArray[np.int64],
     label: NDArray[np.int64],
     quality: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
     rate_hz: float,
     integers: NDArray[np.int64],
     burden: NDArray[np.float64],
@@ -122,7 +125,8 @@ def _advance(  # noqa: C901 - one pass over the items, in the order in which the
                 continue
             r = r_sample[item]
             last_r = i[_LAST_R]
-            excluded = label[item] == _V or label[item] == _F or quality[item] < TRUSTED_QUALITY
+            p_here = probabilities[item, _V] + probabilities[item, _F]
+            excluded = label[item] in (_V, _F) or p_here >= MAYBE_FROM or quality[item] < TRUSTED_QUALITY
             rr_s = (r - last_r) / rate_hz
             usable = last_r >= 0 and not excluded and i[_EXCLUDED] == 0 and 0.0 < rr_s < MAX_RR_S
             if last_r >= 0 and 0.0 < rr_s < MAX_RR_S:
@@ -219,6 +223,7 @@ class AtrialFibrillationMachine(RowStage):
             items.r_sample,
             items.label,
             items.quality,
+            items.probabilities,
             self._rate_hz,
             state["integers"],
             state["burden"],

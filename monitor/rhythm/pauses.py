@@ -26,7 +26,7 @@ FIRST_BEAT_S: Final = 4.0
 GAP_GRACE_S: Final = 2.0
 """The same after a short gap, for the time that is added up: the detector has learnt already."""
 
-BLOCKED_FACTOR: Final = 2
+BLOCKED_FACTOR: Final = 2.5
 
 KINDS: Final[tuple[RhythmKind, ...]] = ("pause", "long_pause", "asystole")
 _ASYSTOLE = 2
@@ -125,7 +125,7 @@ def _hold_back(r: int, margin: int, longest: NDArray[np.int64], deadline: NDArra
         if k != _ASYSTOLE:
             deadline[k] = NEVER
         elif deadline[k] != NEVER:
-            deadline[k] = max(deadline[k], r + margin + BLOCKED_FACTOR * longest[k])
+            deadline[k] = max(deadline[k], r + margin + int(BLOCKED_FACTOR * longest[k]))
 
 
 @compiled

@@ -1,8 +1,9 @@
 """Ventricular beats alone, in pairs and in runs.
 
-Two tiers. The alarm tier is to be right: runs are made of beats that the classifier called ventricular, and one beat
-between them that it would not name is bridged if ventricular is among its likelier classes. The review tier is to miss
-nothing: three beats in a row that may be ventricular, and became no alarm, are a possible run.
+Two tiers. The alarm tier is to be right: a run is made of beats that were called V or F, or that the classifier would
+not name though V or F is among the likelier classes, and over all of them V and F must be likely. The review tier is
+to miss nothing: three beats in a row that may be ventricular, and became no alarm, are a possible run. A fusion beat
+continues a run, as in ANSI/AAMI EC57.
 """
 
 from typing import Final
@@ -19,8 +20,10 @@ RUN_BEATS: Final = 3
 TACHYCARDIC_BPM: Final = 100.0
 """From this rate on a run is a tachycardia; a slower one is an idioventricular rhythm."""
 SUSTAINED_RUN_S: Final = 30.0
-BRIDGED_FROM: Final = 0.25
-"""Probability of V from which on a beat without a name may lie within a run."""
+MEMBER_FROM: Final = 0.25
+"""Probability of V or F from which on a beat without a name may be one of a run."""
+SURE_MEAN: Final = 0.5
+"""Mean probability of V or F over a run from which on it is told."""
 POSSIBLE_FROM: Final = 0.15
 """The same for the review tier, whatever the beat was called and however good the signal is."""
 TRUSTED_QUALITY: Final = 0.5
@@ -47,7 +50,7 @@ _RUN, _SLOW_RUN, _POLYMORPHIC, _SUSTAINED, _COUPLET, _ISOLATED, _ON_T, _POSSIBLE
 _N, _V, _F = (AAMI_CLASSES.index(name) for name in "NVF")
 
 # Columns of the run under way, and of the others.
-(_AT, _LAST, _BEATS, _PENDING, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES) = range(8)
+(_AT, _LAST, _BEATS, _NAMED, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES) = range(8)
 (_P_AT, _P_LAST, _P_BEATS, _P_TOLD) = range(4)
 (_I_AT, _I_LAST) = range(2)
 (_PREVIOUS_R, _PREVIOUS_LABEL, _FIBRILLATING) = range(3)
@@ -100,6 +103,7 @@ def _end_run(
     known: int,
     rate_hz: float,
     run: NDArray[np.int64],
+    p_sum: float,
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
@@ -107,15 +111,16 @@ def _end_run(
     """End a run of two or more; a single beat is the caller's."""
     rate = _rate(run[_AT], run[_LAST], run[_BEATS], rate_hz)
     evidence = run[_BEATS] + 1
-    if run[_BEATS] == RUN_BEATS - 1:
-        n = emit(events, rates, n, row, _COUPLET, ONSET, run[_AT], known, known, evidence, rate)
-        n = emit(events, rates, n, row, _COUPLET, END, run[_AT], known, known, evidence, rate)
+    last = run[_LAST]
+    if run[_BEATS] == RUN_BEATS - 1 and (run[_NAMED] == run[_BEATS] or p_sum >= SURE_MEAN * run[_BEATS]):
+        n = emit(events, rates, n, row, _COUPLET, ONSET, run[_AT], known, last, evidence, rate)
+        n = emit(events, rates, n, row, _COUPLET, END, run[_AT], known, last, evidence, rate)
     if run[_TOLD] >= 0:
-        n = emit(events, rates, n, row, run[_TOLD], END, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, run[_TOLD], END, run[_AT], known, last, evidence, rate)
     if run[_TOLD_POLYMORPHIC] == 1:
-        n = emit(events, rates, n, row, _POLYMORPHIC, END, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _POLYMORPHIC, END, run[_AT], known, last, evidence, rate)
     if run[_TOLD_SUSTAINED] == 1:
-        n = emit(events, rates, n, row, _SUSTAINED, END, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _SUSTAINED, END, run[_AT], known, last, evidence, rate)
     run[:] = -1
     return n
 
@@ -127,6 +132,8 @@ def _extend_run(
     known: int,
     rate_hz: float,
     run: NDArray[np.int64],
+    p_sum: float,
+    named: bool,  # noqa: FBT001 - numba passes by position
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
@@ -136,30 +143,31 @@ def _extend_run(
         run[:] = 0
         run[_AT] = r
         run[_TOLD] = -1
-    run[_BEATS] += 1 + run[_PENDING]
-    run[_PENDING] = 0
+    run[_BEATS] += 1
+    if named:
+        run[_NAMED] += 1
     run[_LAST] = r
-    if run[_BEATS] < RUN_BEATS:
+    if run[_BEATS] < RUN_BEATS or (run[_TOLD] < 0 and p_sum < SURE_MEAN * run[_BEATS]):
         return n
     rate = _rate(run[_AT], r, run[_BEATS], rate_hz)
     evidence = run[_BEATS] + 1
     kind = _RUN if rate >= TACHYCARDIC_BPM else _SLOW_RUN
     if run[_TOLD] < 0:
         run[_TOLD] = kind
-        n = emit(events, rates, n, row, kind, ONSET, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, kind, ONSET, run[_AT], known, r, evidence, rate)
     elif run[_TOLD] == _SLOW_RUN and kind == _RUN:
-        n = emit(events, rates, n, row, _SLOW_RUN, END, run[_AT], known, known, evidence, rate)
-        n = emit(events, rates, n, row, _RUN, ONSET, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _SLOW_RUN, END, run[_AT], known, r, evidence, rate)
+        n = emit(events, rates, n, row, _RUN, ONSET, run[_AT], known, r, evidence, rate)
         run[_TOLD] = _RUN
     else:
-        n = emit(events, rates, n, row, run[_TOLD], UPDATE, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, run[_TOLD], UPDATE, run[_AT], known, r, evidence, rate)
     if run[_CHANGES] >= SHAPE_CHANGES and run[_TOLD_POLYMORPHIC] == 0 and kind == _RUN:
         run[_TOLD_POLYMORPHIC] = 1
-        n = emit(events, rates, n, row, _POLYMORPHIC, ONSET, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _POLYMORPHIC, ONSET, run[_AT], known, r, evidence, rate)
     lasted_s = (r - run[_AT]) / rate_hz
     if lasted_s >= SUSTAINED_RUN_S and kind == _RUN and run[_TOLD_SUSTAINED] == 0:
         run[_TOLD_SUSTAINED] = 1
-        n = emit(events, rates, n, row, _SUSTAINED, ONSET, run[_AT], known, known, evidence, rate)
+        n = emit(events, rates, n, row, _SUSTAINED, ONSET, run[_AT], known, r, evidence, rate)
     return n
 
 
@@ -177,8 +185,8 @@ def _end_possible(
         at = possible[_P_AT]
         rate = _rate(at, possible[_P_LAST], possible[_P_BEATS], rate_hz)
         evidence = possible[_P_BEATS] + 1
-        n = emit(events, rates, n, row, _POSSIBLE, ONSET, at, known, known, evidence, rate)
-        n = emit(events, rates, n, row, _POSSIBLE, END, at, known, known, evidence, rate)
+        n = emit(events, rates, n, row, _POSSIBLE, ONSET, at, known, possible[_P_LAST], evidence, rate)
+        n = emit(events, rates, n, row, _POSSIBLE, END, at, known, possible[_P_LAST], evidence, rate)
     possible[:] = 0
     return n
 
@@ -208,13 +216,14 @@ def _break_off_row(
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
+    p_sum: NDArray[np.float64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
 ) -> int:
     """End what needs unbroken beats."""
     if run[_AT] >= 0:
-        n = _end_run(row, known, rate_hz, run, events, rates, n)
+        n = _end_run(row, known, rate_hz, run, p_sum[0], events, rates, n)
     n = _end_possible(row, known, rate_hz, possible, events, rates, n)
     if for_good:
         n = _end_isolated(row, known, isolated, events, rates, n)
@@ -237,6 +246,7 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
+    p_sum: NDArray[np.float64],
     normal_rr: NDArray[np.float64],
     shape: NDArray[np.float32],
     events: NDArray[np.int64],
@@ -252,27 +262,30 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
     if isolated[_I_AT] >= 0 and (r - isolated[_I_LAST]) / rate_hz > ISOLATED_APART_S:
         n = _end_isolated(row, known, isolated, events, rates, n)
 
-    if label in (_V, _F):
-        if run[_AT] >= 0 and _alike(window, shape) < ALIKE:
+    named = label in (_V, _F)
+    p_here = probabilities[_V] + probabilities[_F]
+    if named or (trusted and label == UNSURE_LABEL and p_here >= MEMBER_FROM):
+        if run[_AT] < 0:
+            p_sum[0] = 0.0
+        elif _alike(window, shape) < ALIKE:
             run[_CHANGES] += 1
         _keep_shape(window, shape)
-        n = _extend_run(row, r, known, rate_hz, run, events, rates, n)
-        if run[_BEATS] >= RUN_BEATS:
+        p_sum[0] += p_here
+        n = _extend_run(row, r, known, rate_hz, run, p_sum[0], named, events, rates, n)
+        if run[_TOLD] >= 0:
             possible[_P_TOLD] = 1
-        if normal_rr[0] > 0.0 and rr_s < R_ON_T * QTC_S * normal_rr[0] ** (1.0 / 3.0):
+        if label == _V and normal_rr[0] > 0.0 and rr_s < R_ON_T * QTC_S * normal_rr[0] ** (1.0 / 3.0):
             n = emit(events, rates, n, row, _ON_T, ONSET, r, known, known, 2, np.nan)
             n = emit(events, rates, n, row, _ON_T, END, r, known, known, 2, np.nan)
-    elif run[_AT] >= 0 and run[_PENDING] == 0 and trusted and label == UNSURE_LABEL and p_v >= BRIDGED_FROM:
-        run[_PENDING] = 1
     elif run[_AT] >= 0:
-        if run[_BEATS] == 1 and run[_PENDING] == 0:
+        if run[_BEATS] == 1 and run[_NAMED] == 1:
             transition = UPDATE
             if isolated[_I_AT] < 0:
                 isolated[_I_AT] = run[_AT]
                 transition = ONSET
             isolated[_I_LAST] = run[_AT]
             n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, known, 3, np.nan)
-        n = _end_run(row, known, rate_hz, run, events, rates, n)
+        n = _end_run(row, known, rate_hz, run, p_sum[0], events, rates, n)
 
     if called in (_V, _F) or p_v >= POSSIBLE_FROM:
         if possible[_P_BEATS] == 0:
@@ -306,6 +319,7 @@ def _advance(
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
+    p_sum: NDArray[np.float64],
     normal_rr: NDArray[np.float64],
     shapes: NDArray[np.float32],
     events: NDArray[np.int64],
@@ -326,6 +340,7 @@ def _advance(
                     possible[row],
                     isolated[row],
                     latest[row],
+                    p_sum[row],
                     events,
                     rates,
                     n,
@@ -344,6 +359,7 @@ def _advance(
                     possible[row],
                     isolated[row],
                     latest[row],
+                    p_sum[row],
                     normal_rr[row],
                     shapes[row],
                     events,
@@ -363,6 +379,7 @@ def _break_off(
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
+    p_sum: NDArray[np.float64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
 ) -> int:
@@ -378,6 +395,7 @@ def _break_off(
             possible[row],
             isolated[row],
             latest[row],
+            p_sum[row],
             events,
             rates,
             n,
@@ -398,11 +416,12 @@ class RunMachine(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=3, capacity=capacity)
+        self._state = Rows(version=4, capacity=capacity)
         self._state.add("run", np.int64, (8,), -1)
         self._state.add("possible", np.int64, (4,))
         self._state.add("isolated", np.int64, (2,), -1)
         self._state.add("latest", np.int64, (3,), np.array([-1, UNSURE_LABEL, 0]))
+        self._state.add("p_sum", np.float64, (1,))
         self._state.add("normal_rr", np.float64, (1,))
         self._state.add("shape", np.float32, (_SHAPE_POINTS,))
 
@@ -423,6 +442,7 @@ class RunMachine(RowStage):
             state["possible"],
             state["isolated"],
             state["latest"],
+            state["p_sum"],
             events,
             rates,
         )
@@ -456,6 +476,7 @@ class RunMachine(RowStage):
             state["possible"],
             state["isolated"],
             state["latest"],
+            state["p_sum"],
             state["normal_rr"],
             state["shape"],
             events,

@@ -1,0 +1,220 @@
+"""The catalogue of alarms as ``docs/alarms.md``; ``python -m monitor.alarm_catalogue_page`` writes it anew.
+
+What an alarm means, its priority, delays and what to do come from `monitor.catalogue`, limits from the modules that
+find it, measured figures from the report of ``make alarms-report``, if there is one.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from monitor import quality
+from monitor.catalogue import CATALOGUE, SUSTAINED_RUN_BEATS, TACHYCARDIC_RUN_BPM, AlarmRule, Kind
+from monitor.contract import RhythmEvent, RhythmKind
+from monitor.rhythm import AthleteLimits, atrial_fibrillation, blocked, patterns, pauses, rate, rr_statistics
+from monitor.rhythm import ventricular_burden as burden
+from monitor.rhythm import ventricular_fibrillation as vf
+from monitor.rhythm import ventricular_runs as runs
+from monitor.rpeaks import MAX_DELAY_S
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "alarms.md"
+REPORT: Final = Path(__file__).parents[1] / "docs" / "reports" / "alarms.json"
+
+_LIMITS: Final = AthleteLimits()
+_WINDOW_S: Final = 0.83
+
+_CONDITION: Final[Mapping[str, str]] = {
+    "pause": f"no R peak for {_LIMITS.pause_s:g} s (per athlete), neither over a gap nor in ventricular fibrillation",
+    "long_pause": f"no R peak for {_LIMITS.long_pause_s:g} s",
+    "asystole": (
+        f"no R peak for {_LIMITS.asystole_s:g} s, whatever the quality; added up over short gaps; while an electrode's "
+        f"pop blocks the amplifier, {pauses.BLOCKED_FACTOR} times that"
+    ),
+    "ventricular_fibrillation": (
+        f"{vf.WINDOW_S:g} s of signal: leakage of the VF filter below {vf.LEAKAGE_BELOW:g}, no steep slopes, "
+        f"{vf.WAVES_HZ[0]:g} to {vf.WAVES_HZ[1]:g} waves a second, {vf.HOPS_ON} times {vf.HOP_S:g} s apart"
+    ),
+    "sustained_ventricular_tachycardia": (
+        f"a run at {runs.TACHYCARDIC_BPM:g} a minute or more for {runs.SUSTAINED_RUN_S:g} s"
+    ),
+    "ventricular_run": (
+        f"{runs.RUN_BEATS} V in a row at {runs.TACHYCARDIC_BPM:g} a minute or more, unnamed ones bridged; high from "
+        f"{SUSTAINED_RUN_BEATS} beats at {TACHYCARDIC_RUN_BPM:g} a minute on"
+    ),
+    "polymorphic_run": f"a run in which the shape changes {runs.SHAPE_CHANGES} times",
+    "idioventricular_rhythm": f"{runs.RUN_BEATS} V in a row below {runs.TACHYCARDIC_BPM:g} a minute",
+    "ventricular_couplet": "two V in a row",
+    "r_on_t": f"a V earlier than {runs.R_ON_T:.0%} of the QT interval",
+    "bigeminy": f"a V at every second beat, {patterns.ALTERNATIONS} V at least",
+    "trigeminy": f"a V at every third beat, {patterns.ALTERNATIONS} V at least",
+    "isolated_ventricular": f"single V, no more than {runs.ISOLATED_APART_S:g} s apart",
+    "possible_ventricular_run": (
+        f"{runs.RUN_BEATS} beats in a row, each V with a probability of {runs.POSSIBLE_FROM:g} or more, and no run"
+    ),
+    "ventricular_burden_rising": (
+        f"V an hour at effort above those at rest with 95 % confidence, {burden.MIN_EFFORT_BEATS} V at effort at least"
+    ),
+    "supraventricular_run": f"{patterns.RUN_BEATS} S in a row",
+    "atrial_fibrillation": (
+        f"{atrial_fibrillation.INTERVALS} intervals without V: typical change above "
+        f"{atrial_fibrillation.CHANGE_ABOVE:.0%}, no pattern, entropy above {atrial_fibrillation.ENTROPY_ABOVE:g}"
+    ),
+    "bradycardia": (
+        f"mean of {rate.RATE_BEATS} intervals below {_LIMITS.bradycardia_bpm:g} a minute (at effort "
+        f"{_LIMITS.bradycardia_effort_bpm:g}) for {rate.SUSTAINED_S:g} s; over short gaps"
+    ),
+    "tachycardia": (
+        f"mean of {rate.RATE_BEATS} intervals above {_LIMITS.tachycardia_bpm:g} a minute (at rest "
+        f"{_LIMITS.tachycardia_rest_bpm:g}) for {rate.SUSTAINED_S:g} s; over short gaps"
+    ),
+    "rate_above_maximum": f"the same above {_LIMITS.maximum_bpm:g}",
+    "flat": f"the signal stands still for {quality.EVENT_AFTER_S['flat']:g} s",
+    "railed": f"the signal stands at its end for {quality.EVENT_AFTER_S['railed']:g} s",
+    "noisy": f"quality below {quality.TRUSTED_QUALITY:g} for {quality.EVENT_AFTER_S['noisy']:g} s",
+    "lead_off": "the strap says so",
+}
+_DELAY_S: Final[Mapping[str, float]] = {
+    **dict.fromkeys((*runs.KINDS, *patterns.KINDS, *atrial_fibrillation.KINDS, *burden.KINDS), _WINDOW_S),
+    **dict.fromkeys((*pauses.KINDS, *rate.KINDS), MAX_DELAY_S),
+    "ventricular_fibrillation": vf.HOP_S,
+}
+
+_INTRODUCTION: Final = f"""# Alarms
+
+One row a kind; `python -m monitor.alarm_catalogue_page` writes this page from the code and from the report of
+`make alarms-report`. A V is a beat that the classifier called V or F with a quality of {runs.TRUSTED_QUALITY:g} or
+more. *Known after* is what the beat's window or the detector adds to the condition itself; *told after*, *over after*
+and *again after* are the alarm's own delays (onset delay, hysteresis, repeat suppression).
+
+Two tiers: alarms are to be right; the review queue is to miss nothing. `possible_ventricular_run` and the review cards
+(ectopic beats by shape, counted by phase of effort) are for the physician after training, never for the pitch.
+
+While the signal itself looks like ventricular flutter or fibrillation, nothing is told of beats. A gap is never a
+pause. No quality hides an asystole; an electrode's pop (a baseline that jumps by {blocked.JUMP_MV:g} mV) holds it back
+for no more than {pauses.BLOCKED_FACTOR} times its own time.
+
+RMSSD, SDNN and DFA alpha 1 are of two minutes, and hidden where more than {rr_statistics.MAX_CORRECTED:.0%} of the
+intervals had to be corrected.
+
+"""
+
+
+def catalogue_page(report: Mapping[str, Any] | None) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    report : mapping or None
+        The report of ``make alarms-report``.
+    """
+    return f"{_INTRODUCTION}{_table(report)}\n\n{_measured(report)}"
+
+
+def _table(report: Mapping[str, Any] | None) -> str:
+    names = (
+        *(
+            "alarm",
+            "what is said",
+            "condition",
+            "known after",
+            "told / over / again after",
+            "priority",
+            "latched",
+        ),
+        *("what to do", "Se", "+P", "false/h"),
+    )
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    lines += [_row(kind, rule, report) for kind, rule in CATALOGUE.items()]
+    return "\n".join(lines)
+
+
+def _row(kind: Kind, rule: AlarmRule, report: Mapping[str, Any] | None) -> str:
+    known = _DELAY_S.get(kind)
+    cells = (
+        f"`{kind}`",
+        _said(kind, rule),
+        _CONDITION.get(kind, "the monitor says so" if rule.technical else ""),
+        "" if known is None else f"{known:g} s",
+        f"{rule.onset_delay_s:g} / {rule.clear_delay_s:g} / {rule.repeat_after_s:g} s",
+        rule.priority,
+        "yes" if rule.latched else "no",
+        rule.action,
+        *_figures(kind, report),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _said(kind: Kind, rule: AlarmRule) -> str:
+    event = RhythmEvent(
+        row=0,
+        kind=kind,
+        episode=0,
+        transition="onset",
+        onset_sample=0,
+        known_sample=0,
+        rate_bpm=float("nan"),
+        duration_s=_EXAMPLE_S.get(kind, 0.0),
+        beats=tuple((k, 2, 1.0) for k in range(runs.RUN_BEATS)),
+    )
+    return rule.sentence(event)
+
+
+_EXAMPLE_S: Final[Mapping[str, float]] = {
+    "pause": _LIMITS.pause_s,
+    "long_pause": _LIMITS.long_pause_s,
+    "asystole": _LIMITS.asystole_s,
+    "sustained_ventricular_tachycardia": runs.SUSTAINED_RUN_S,
+}
+_OF_SYNTHETIC: Final[Mapping[str, str]] = {
+    "asystole": "grave-asystole",
+    "ventricular_fibrillation": "grave-ventricular_fibrillation",
+    "sustained_ventricular_tachycardia": "grave-ventricular_tachycardia",
+}
+
+
+def _figures(kind: Kind, report: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    """Return sensitivity, positive predictivity and false alarms an hour (and its bound) of one kind."""
+    if report is None or kind not in get_args(RhythmKind):
+        return "", "", ""
+    gross = report["mitdb"]["alarms"].get(kind)
+    asked = report.get(_OF_SYNTHETIC[kind], {}).get(kind) if kind in _OF_SYNTHETIC else gross
+    session = report["sessions"].get(kind)
+    if gross is None or asked is None:
+        return "", "", ""
+    false = (
+        ""
+        if session is None
+        else f"{session['false_per_hour']:.3f} (<{session['false_per_hour_upper95']:.3f})"
+    )
+    return _fraction(asked["se"]), _fraction(gross["ppv"]), false
+
+
+def _fraction(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _measured(report: Mapping[str, Any] | None) -> str:
+    if report is None:
+        return "Not measured yet: `make alarms-report` does, in some hours, and this page is then written anew.\n"
+    sessions, false = report["sessions"], report["false_alarms"]
+    return (
+        "Sensitivity and positive predictivity are of mitdb without its paced records, each record with weights that "
+        "never saw it,\nwithout the first five minutes; asystole, ventricular fibrillation and sustained tachycardia "
+        "are asked of synthetic athletes.\nFalse alarms an hour, and below what they lie with 95 % confidence, are of "
+        f"{sessions['hours']:.0f} hours of synthetic training with motion.\n\nFalse alarms of high priority, over "
+        f"everything ({false['of']}): {false['fp']} in {false['hours']:.1f} hours,\n"
+        f"{false['false_per_hour']:.3f} an hour, below {false['false_per_hour_upper95']:.3f} with 95 % confidence. "
+        f"Models {' and '.join(report['models'])}, commit `{report['commit'][:12]}`.\n"
+    )
+
+
+def main() -> None:
+    """Write the page anew."""
+    report = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.is_file() else None
+    PAGE.write_text(catalogue_page(report), encoding="utf-8")
+    print(f"{PAGE}: {len(CATALOGUE)} kinds")
+
+
+if __name__ == "__main__":
+    main()
