@@ -15,8 +15,7 @@ from monitor.wire import LedgerMessage, TruthMessage
 
 STRIP_S: Final = 4.0
 """Seconds of signal to either side of a miss."""
-_MISSES_A_MINUTE: Final = 20
-_STRIPS_A_MINUTE: Final = 8
+_MISSES_A_MINUTE: Final = 12
 _UNDER_WAY_S: Final = 10.0
 _LATENCIES: Final = 2_000
 _BOOTS_KEPT: Final = 64
@@ -159,9 +158,7 @@ class ScoredAthlete:
             cause=finding.cause,
             rate_hz=rate_hz,
         )
-        if len(told) > _STRIPS_A_MINUTE or not self.signal.holds(finding.boot):
-            return miss
-        return self._with_strip(miss)
+        return self._with_strip(miss) if self.signal.holds(finding.boot) else miss
 
     def _with_strip(self, miss: Miss) -> Miss:
         reach = round(STRIP_S * miss.rate_hz)

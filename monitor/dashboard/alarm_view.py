@@ -120,13 +120,15 @@ def alarm_screen_lines(
     upper = min(len(rows), max(3, room // 3))
     begin = min(max(0, chosen - upper // 2), len(rows) - upper)
     listed = [
-        _row(row, width, said, chosen=begin + n == chosen)
+        _row(row, snapshot, width, said, chosen=begin + n == chosen)
         for n, row in enumerate(rows[begin : begin + upper])
     ]
     rule = Line(("─" * width, palette.GONE))
     below = room - upper - 1
     row = rows[chosen]
-    return stack([*head, *listed, rule, *_in_full(row, said.get(row.identity), width, below)], width, height)
+    return stack(
+        [*head, *listed, rule, *_in_full(row, snapshot, said.get(row.identity), width, below)], width, height
+    )
 
 
 def _heading(snapshot: Snapshot, rows: Sequence[AlarmRow], width: int, *, history: bool) -> Line:
@@ -149,7 +151,9 @@ def _heading(snapshot: Snapshot, rows: Sequence[AlarmRow], width: int, *, histor
     return spread(left, right, width)
 
 
-def _row(row: AlarmRow, width: int, said: Mapping[str, Feedback], *, chosen: bool) -> Line:
+def _row(
+    row: AlarmRow, snapshot: Snapshot, width: int, said: Mapping[str, Feedback], *, chosen: bool
+) -> Line:
     alarm = row.alarm
     calls = row.active is not None and not alarm.acknowledged_by
     style = _CHOSEN if chosen else PLAIN if row.active is not None else DIM
@@ -162,11 +166,11 @@ def _row(row: AlarmRow, width: int, said: Mapping[str, Feedback], *, chosen: boo
     line.add(f" {clock} {clip(row.view.name, names - 1):<{names}}", style)
     line.add(f"{fit(kind_words(alarm.kind), what - 1):<{what}}", style)
     verdict = said.get(row.identity)
-    words = state_words(row) + (f", {_VERDICTS[verdict.verdict]}" if verdict else "")
+    words = state_words(row, snapshot) + (f", {_VERDICTS[verdict.verdict]}" if verdict else "")
     return line.add(fit(words, max(0, width - line.width)), style).fill(width, style)
 
 
-def state_words(row: AlarmRow) -> str:
+def state_words(row: AlarmRow, snapshot: Snapshot) -> str:
     """Return how an alarm stands: what somebody did about it, and what happens unless somebody does."""
     alarm, view = row.alarm, row.view
     if row.active is None and row.record is not None:
@@ -175,7 +179,9 @@ def state_words(row: AlarmRow) -> str:
     if alarm.acknowledged_by:
         words.append(f"acknowledged by {alarm.acknowledged_by}")
     elif alarm.unanswered:
-        words.append("UNANSWERED, sent out")
+        words.append(
+            "UNANSWERED, sent out" if snapshot.receivers else "UNANSWERED, no receiver to send it to"
+        )
     else:
         words.append("new")
         left_s = alarm.answer_by - view.state.updated_at - view.age_s
@@ -192,12 +198,12 @@ def state_words(row: AlarmRow) -> str:
     return ", ".join(words)
 
 
-def _in_full(row: AlarmRow, said: Feedback | None, width: int, height: int) -> list[Line]:
+def _in_full(row: AlarmRow, snapshot: Snapshot, said: Feedback | None, width: int, height: int) -> list[Line]:
     alarm, person = row.alarm, row.view.person
     lines = [
         Line((f" {alarm.priority.upper()} ", palette.alarm_fill(alarm.priority)))
         .add(f" {row.view.name}: {kind_words(alarm.kind)}", _HEADING)
-        .add(f"  {_clock(alarm.raised_at)}, {state_words(row)}", DIM)
+        .add(f"  {_clock(alarm.raised_at)}, {state_words(row, snapshot)}", DIM)
     ]
     lines += [Line((f" {part}", PLAIN)) for part in wrap(alarm.message, width - 2, 2)]
     lines.append(Line((f" → {alarm.action}", paint(palette.BRIGHT, bold=True))))

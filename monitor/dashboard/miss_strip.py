@@ -38,7 +38,7 @@ def miss_lines(miss: Miss, name: str, width: int, height: int) -> list[Line]:
     head = [Line((f" {name}  {miss_words(miss)}", _HEADING), (where, DIM))]
     head += [Line((f" {part}", PLAIN)) for part in wrap(_sentence(miss), width - 2, 2)]
     if not miss.microvolts:
-        none = Line((" No strip was kept of it: there were too many of its kind at once.", DIM))
+        none = Line((" No strip: the scorer did not hear this boot of the strap.", DIM))
         return [*head, none][:height]
     millivolts = np.frombuffer(miss.microvolts, "<i2").astype(np.float32)
     millivolts[millivolts == HOLE] = np.nan

@@ -342,7 +342,7 @@ _HELP: Final = (
     ("HIGH", "act at once: red.    A bell for each new alarm, unless paused;"),
     ("MEDIUM", "act soon: yellow.    a more urgent one, and every new high one,"),
     ("LOW", "look after it: cyan. ends a pause. Information calls nobody"),
-    ("UNANSWERED", "nobody acknowledged in time: it has gone out to all receivers"),
+    ("UNANSWERED", "nobody acknowledged in time: it goes out through every receiver"),
     ("TEST ALARM", "one every 15 s goes the whole way; missing: alarms may not arrive"),
     ("MONITORING", "LOST: no monitor gives a sign of life, nobody is watched"),
     ("Signal", "good, noisy, flat, railed, lead off, settling; a bar from 0 to 1;"),

@@ -108,7 +108,11 @@ def tester_lines(
         upper = min(len(verdicts.scores) + 2, room // 2)
         left = [
             *stack(_athletes(verdicts, choice, left_width, upper, name), left_width, upper),
-            *stack(_misses(misses, choice, title, left_width, room - upper, name), left_width, room - upper),
+            *stack(
+                miss_list_lines(misses, choice, title, left_width, room - upper, name),
+                left_width,
+                room - upper,
+            ),
         ]
         right = stack([*_confusion(chosen, title, SIDE), Line(), *_losses(chosen, SIDE)], SIDE, room)
         body = [Line().extend(a).add(" │ ", palette.GONE).extend(b) for a, b in zip(left, right, strict=True)]
@@ -116,7 +120,7 @@ def tester_lines(
     lower = min(_TABLE_HEIGHT, max(0, room - 5))
     upper = room - lower
     if choice.of_misses:
-        above = _misses(misses, choice, title, width, upper, name)
+        above = miss_list_lines(misses, choice, title, width, upper, name)
     else:
         above = _athletes(verdicts, choice, width, upper, name)
     table_width = 45
@@ -228,7 +232,7 @@ def _athletes(
     return lines
 
 
-def _misses(
+def miss_list_lines(
     misses: Sequence[Miss],
     choice: TesterChoice,
     title: str,
@@ -236,6 +240,7 @@ def _misses(
     height: int,
     name: Callable[[Key], str],
 ) -> list[Line]:
+    """Draw a list of misses around the chosen one, under a heading that says whose they are; at most `height` lines."""
     heading = Line((f" {len(misses)} differences of {title}, newest first", DIM))
     if not misses:
         return [heading, Line((" none so far", DIM))]
@@ -248,9 +253,9 @@ def _misses(
         )
         line = Line((f"{'▶' if chosen else ' '}{clock}  {clip(name(key_of(miss)), 12):<13}", style))
         line.add(f"{miss_words(miss):<17}", style)
-        own = miss.cause == UNEXPLAINED and not chosen
+        own = miss.cause == UNEXPLAINED and miss.kind != "misnamed" and not chosen
         line.add(f"{cause_words(miss.cause):<16}", _WORSE if own else style)
-        line.add("" if miss.microvolts else "  no strip kept", DIM)
+        line.add("" if miss.microvolts else "  no strip", DIM)
         lines.append(line.fill(width, style if chosen else PLAIN))
     return lines
 

@@ -10,7 +10,14 @@ from monitor.dashboard.miss_strip import miss_lines
 from monitor.dashboard.palette import DIM
 from monitor.dashboard.screens import DrawnScreen
 from monitor.dashboard.snapshot import Key, Snapshot
-from monitor.dashboard.tester import TesterChoice, key_of, misses_of, tester_lines, worst_first
+from monitor.dashboard.tester import (
+    TesterChoice,
+    key_of,
+    miss_list_lines,
+    misses_of,
+    tester_lines,
+    worst_first,
+)
 from monitor.scores import Miss
 
 TESTER_KEYS = (
@@ -21,6 +28,8 @@ TESTER_KEYS = (
     ("?", "help"),
     ("q", "leave"),
 )
+_STRIP_HEIGHT = 24
+_WITH_LIST = 30
 MISS_KEYS = (("↑↓", "other miss"), ("Esc", "back"), ("?", "help"), ("q", "leave"))
 
 
@@ -50,7 +59,7 @@ class TesterScreen(DrawnScreen):
         feed = self.dashboard.feed
         feed.watch(())
         feed.tester.wanted = True
-        choice = TesterChoice(self.of_misses, self.athlete, self._index())
+        choice = TesterChoice(self.of_misses, self.athlete, self.index)
         return tester_lines(feed.tester.verdicts(), choice, width, height, name=self.dashboard.called)
 
     @property
@@ -58,7 +67,9 @@ class TesterScreen(DrawnScreen):
         """The misses in the list, the newest first."""
         return misses_of(self.dashboard.feed.tester.verdicts(), self.athlete)
 
-    def _index(self) -> int:
+    @property
+    def index(self) -> int:
+        """Where in the list the chosen miss is."""
         misses = self.misses
         return misses.index(self.miss) if self.miss in misses else 0
 
@@ -67,7 +78,7 @@ class TesterScreen(DrawnScreen):
         if self.of_misses:
             misses = self.misses
             if misses:
-                self.miss = misses[min(max(0, self._index() + step), len(misses) - 1)]
+                self.miss = misses[min(max(0, self.index + step), len(misses) - 1)]
             return
         keys: list[Key | None] = [None]
         keys += [key_of(score) for score in worst_first(self.dashboard.feed.tester.verdicts().scores)]
@@ -121,11 +132,13 @@ class MissScreen(DrawnScreen):
         miss, misses = tester.miss, tester.misses
         if miss is None:
             return stack([Line((" No miss", DIM))], width, height)
-        upper = min(height, 26)
-        drawn = stack(miss_lines(miss, self.dashboard.called(key_of(miss)), width, upper), width, upper)
-        position = misses.index(miss) + 1 if miss in misses else 0
-        told = f" {position} of {len(misses)}" if position else " no longer in the list"
-        return stack([*drawn, Line((told, DIM))] if height > upper else drawn, width, height)
+        upper = height if height < _WITH_LIST else _STRIP_HEIGHT
+        called = self.dashboard.called
+        drawn = stack(miss_lines(miss, called(key_of(miss)), width, upper), width, upper)
+        choice = TesterChoice(of_misses=True, athlete=tester.athlete, miss=tester.index)
+        title = called(tester.athlete) if tester.athlete is not None else "all athletes"
+        listed = miss_list_lines(misses, choice, title, width, max(0, height - upper - 1), called)
+        return stack([*drawn, Line(), *listed] if height > upper else drawn, width, height)
 
     def action_other(self, step: int) -> None:
         """Go to the next or previous miss."""
