@@ -27,7 +27,9 @@ import yaml
 from monitor.embedded import GuardedServer
 from monitor.embedded.servers import installed
 from monitor.errors import ServerError
+from monitor.health import unhealthy_because
 from monitor.live_state import MonitorState, beats_key, monitor_key
+from monitor.settings import Settings
 from tests.monitor.processes import Running, environment, run
 
 ROOT: Final = Path(__file__).parent.parent
@@ -488,12 +490,11 @@ def test_the_commands_of_compose_watch_a_team(broker: _Broker, valkey: GuardedSe
         )
 
     password = PASSWORDS["VALKEY_PASSWORD"]
-    assert not healthy()
     running = Running(*SERVICES["monitor"]["command"], env=env)
     try:
         assert running.said("connected to the broker", within_s=90)
         straps = _environment_of("straps", ports, tmp_path)
-        ran = run(*SERVICES["straps"]["command"], "--seconds", "6", env=straps)
+        ran = run(*SERVICES["straps"]["command"], "--seconds", "4", env=straps)
         assert "8 straps" in ran.stderr + ran.stdout, ran.stderr
         with redis.Redis(port=valkey.port, password=password) as client:
             assert client.smembers("strapwatch:teams") == {b"demo"}
@@ -505,10 +506,34 @@ def test_the_commands_of_compose_watch_a_team(broker: _Broker, valkey: GuardedSe
     finally:
         running.kill()
     with redis.Redis(port=valkey.port, password=password) as client:
-        state = MonitorState(
-            monitor_id="monitor-1", at=0.0, started_at=0.0, athletes=0, packets_received=0, packets_lost=0,
-            packets_refused=0, packets_dropped=0, samples=0, beats=0, alarms=0, broker_connected=False,
-            outbox_waiting=0, model="", settings_hash="", refused={},
-        )  # fmt: skip
+        client.delete(monitor_key("monitor-1"))
+    assert not healthy()
+
+
+def test_health_is_a_heartbeat_and_a_broker(valkey: GuardedServer) -> None:
+    """Without a server, a heartbeat that can be read, or a broker, the reason is told, without the password."""
+    password = PASSWORDS["VALKEY_PASSWORD"]
+    url = f"redis://:{password}@127.0.0.1:{valkey.port}"
+
+    def reason(url: str = url) -> str:
+        said = unhealthy_because(
+            Settings.load(None, overrides={"redis": {"url": url}, "monitor": {"id": "monitor-1"}})
+        )
+        assert password not in said
+        return said
+
+    assert reason(f"redis://:{password}@127.0.0.1:{_free_port()}").startswith("redis://")
+    assert reason().startswith("monitor 'monitor-1' has no heartbeat")
+    state = MonitorState(
+        monitor_id="monitor-1", at=0.0, started_at=0.0, athletes=0, packets_received=0, packets_lost=0,
+        packets_refused=0, packets_dropped=0, samples=0, beats=0, alarms=0, broker_connected=False,
+        outbox_waiting=0, model="", settings_hash="", refused={},
+    )  # fmt: skip
+    with redis.Redis(port=valkey.port, password=password) as client:
+        client.set(monitor_key("monitor-1"), b"rubbish")
+        assert "cannot be read" in reason()
         client.set(monitor_key("monitor-1"), msgspec.msgpack.encode(state))
-        assert not healthy(), "a monitor without a broker is not healthy"
+        assert reason() == "monitor 'monitor-1' has no broker"
+        there = msgspec.structs.replace(state, broker_connected=True)
+        client.set(monitor_key("monitor-1"), msgspec.msgpack.encode(there))
+        assert reason() == ""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from monitor.cli.application import run
 from monitor.errors import RecordError, UsageError
 from simulators.databases import DATABASES, SUMS_FILE
 from simulators.download import PARALLEL, Fetched, fetch, parse_sums
@@ -341,15 +342,23 @@ def test_without_a_network_there_is_one_clear_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_tells_licence_and_citation(serve: Callable[..., _Server], tmp_path: Path) -> None:
+def test_the_command_tells_licence_and_citation(
+    serve: Callable[..., _Server],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Fetch says what came, under which licence and whom to cite; a record that is refused makes it exit 1."""
+    monkeypatch.setenv("STRAPWATCH_DATA", str(tmp_path))
     server = serve()
-    ran = _command("fetch", "mitdb", "100", "101", "--from", server.url, home=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    assert "Open Data Commons Attribution License" in ran.stdout
-    assert "Goldberger" in ran.stdout
-    assert "2 records" in ran.stdout
+    assert run(["records", "fetch", "mitdb", "100", "101", "--from", server.url]) == 0
+    said = capsys.readouterr().out
+    for words in ("2 records", "Open Data Commons Attribution License", "Moody", "Goldberger"):
+        assert words in said
     server.content["102.dat"] = b"lie"
-    ran = _command("fetch", "mitdb", "102", "--from", server.url, home=tmp_path)
-    assert ran.returncode == 1
-    assert "102.dat: its SHA-256 is not the one listed" in ran.stderr
+    assert run(["records", "fetch", "mitdb", "102", "--from", server.url]) == 1
+    assert "102.dat: its SHA-256 is not the one listed" in capsys.readouterr().err
+    with pytest.raises(
+        UsageError, match="no database 'mitbd' to download; there are mitdb, edb, svdb, nstdb"
+    ):
+        run(["records", "fetch", "mitbd"])
