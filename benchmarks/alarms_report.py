@@ -31,7 +31,7 @@ from monitor.recordings import is_listed
 from monitor.scoring import LEARNING_S
 from simulators.annotations import PACED_RECORDS
 from simulators.arrhythmia import Asystole, VentricularFibrillation, VentricularTachycardia
-from simulators.body import Noise, trouble_record
+from simulators.body import Noise, clean_power, trouble_record
 from simulators.noise import Effort
 from simulators.records import Record, data_folder, read_record, records_in
 from simulators.rhythm_track import HeartEvent
@@ -84,6 +84,8 @@ def _chunks(hours: float) -> "Iterator[tuple[str, Any]]":
     for database in ("mitdb", "svdb", "edb"):
         folder = data_folder() / database
         stems = records_in(folder) if folder.is_dir() else []
+        if not stems:
+            print(f"{folder}: no recordings; set STRAPWATCH_DATA to have them in the report", flush=True)
         for begin in range(0, len(stems), 8):
             share = stems[begin : begin + 8]
             yield f"rec-{database}-{begin:02d}", lambda share=share: [read_record(stem) for stem in share]
@@ -128,16 +130,26 @@ def _session(number: int) -> Record:
     effort = Effort(session.effort_at(samples), session.steps_hz_at(samples), record.rate_hz)
     random = np.random.default_rng([SEED, number, 8])
     slips = [
-        Noise(kind="electrode", at_s=float(at), length_s=float(random.uniform(3.0, 15.0)), snr_db=6.0)
+        Noise(
+            kind="electrode",
+            at_s=float(at),
+            length_s=float(random.uniform(3.0, 15.0)),
+            rms_mv=_rms(record, 6.0),
+        )
         for at in np.sort(random.uniform(60.0, SESSION_S - 60.0, random.poisson(4.0)))
     ]
     troubles = [
-        Noise(kind="motion", snr_db=MOTION_DB[number % len(MOTION_DB)]),
-        Noise(kind="muscle", snr_db=18.0),
-        Noise(kind="wander", snr_db=12.0),
+        Noise(kind="motion", rms_mv=_rms(record, MOTION_DB[number % len(MOTION_DB)])),
+        Noise(kind="muscle", rms_mv=_rms(record, 18.0)),
+        Noise(kind="wander", rms_mv=_rms(record, 12.0)),
         *slips,
     ]
     return trouble_record(record, troubles, seed=seed_of(number, SEED), effort=effort)[0]
+
+
+def _rms(record: Record, snr_db: float) -> float:
+    """Return the level of a noise, in mV, that has this ratio to a record's own signal."""
+    return float(np.sqrt(clean_power(record) / 10.0 ** (snr_db / 10.0)))
 
 
 def _scores(
