@@ -135,6 +135,39 @@ def quicken(
     return window, template, context
 
 
+def strange(window: FloatArray, random: np.random.Generator) -> FloatArray:
+    """Return windows that hold no beat: noise, flutter, or the signal beside a beat that is not there.
+
+    Parameters
+    ----------
+    window : ndarray of float32, shape ``[beats, 600]``
+        Whose size and surroundings are taken, millivolt.
+    random : Generator
+        Where the chance comes from.
+
+    Returns
+    -------
+    ndarray of float32, shape ``[beats, 600]``
+    """
+    beats, points = window.shape
+    size = np.std(window, axis=1, keepdims=True) * np.exp(random.normal(0.0, 0.5, (beats, 1)))
+    seconds = np.arange(points) / 360.0
+    frequency = random.uniform(2.5, 6.0, (beats, 1))
+    wave = np.sin(2 * np.pi * (frequency * seconds + random.uniform(0, 1, (beats, 1))))
+    wave = np.sign(wave) * np.abs(wave) ** random.uniform(0.6, 1.5, (beats, 1))
+    noise = _smooth_noise(beats, points, random)
+    slow = np.cumsum(random.standard_normal((beats, points)), axis=1)
+    slow -= slow.mean(axis=1, keepdims=True)
+    slow /= np.std(slow, axis=1, keepdims=True) + 1e-9
+    distance = np.abs(np.arange(points) - points // 2) / 360.0
+    beside = (window - np.median(window, axis=1, keepdims=True)) * np.clip((distance - 0.2) / 0.1, 0, 1)
+    kind = random.integers(0, 4, (beats, 1))
+    made = np.select(
+        [kind == 0, kind == 1, kind == 2], [size * noise, size * wave, size * (slow + 0.5 * noise)], beside
+    )
+    return np.asarray(made + 0.1 * size * noise, np.float32)
+
+
 def _lay(
     shape: FloatArray,
     rr: NDArray[np.float64],

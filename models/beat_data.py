@@ -24,7 +24,7 @@ from simulators.records import Record, find_record, read_record
 
 CACHE_VARIABLE: Final = "STRAPWATCH_CACHE"
 _BLOCK_S: Final = 60.0
-_FIELDS: Final = ("r_sample", "window", "template", "context", "complete", "label", "missed")
+_FIELDS: Final = ("r_sample", "window", "template", "context", "quality", "complete", "label", "missed")
 
 
 def cache_folder() -> Path:
@@ -133,6 +133,7 @@ def cut(record: Record, *, name: str | None = None) -> BeatSet:
         window=beats.window,
         template=beats.template,
         context=beats.context,
+        quality=beats.quality,
         complete=beats.complete,
         label=label,
         missed=np.bincount(classes[pairs.missed], minlength=len(AAMI_CLASSES))[np.newaxis].astype(np.int64),

@@ -32,6 +32,8 @@ class BeatSet:
         Millivolt, the athlete's own usual beat.
     context : ndarray of float32, shape ``[beats, len(CONTEXT_FIELDS)]``
         See `monitor.contract.CONTEXT_FIELDS`.
+    quality : ndarray of float32, shape ``[beats]``
+        0 to 1: how far the beat can be trusted.
     complete : ndarray of bool, shape ``[beats]``
         False where the window was cut short: such a beat is never classified.
     label : ndarray of int8, shape ``[beats]``
@@ -46,6 +48,7 @@ class BeatSet:
     window: FloatArray
     template: FloatArray
     context: FloatArray
+    quality: FloatArray
     complete: BoolArray
     label: NDArray[np.int8]
     missed: IntArray
@@ -63,6 +66,7 @@ class BeatSet:
             window=self.window[chosen],
             template=self.template[chosen],
             context=self.context[chosen],
+            quality=self.quality[chosen],
             complete=self.complete[chosen],
             label=self.label[chosen],
             missed=self.missed,
@@ -86,6 +90,7 @@ class BeatSet:
             window=part.window,
             template=part.template,
             context=part.context,
+            quality=part.quality,
             complete=part.complete,
             label=part.label,
             missed=self.missed[place : place + 1],
@@ -115,6 +120,7 @@ class BeatSet:
             window=np.concatenate([part.window for part in parts]),
             template=np.concatenate([part.template for part in parts]),
             context=np.concatenate([part.context for part in parts]),
+            quality=np.concatenate([part.quality for part in parts]),
             complete=np.concatenate([part.complete for part in parts]),
             label=np.concatenate([part.label for part in parts]),
             missed=np.concatenate([part.missed for part in parts]),

@@ -6,12 +6,15 @@ chooses by DS2 can be seen to have done so.
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
-from models.splits import DS2
+from models.splits import DS2, EDB, SVDB_TESTING
+
+if TYPE_CHECKING:
+    from monitor.classifier import BeatClassifier
 
 _LOG: Final = Path(__file__).parent / "reports" / "ds2-log.jsonl"
 
@@ -27,6 +30,7 @@ def evaluate_ds2(
 
     Example: python -m models.evaluate_ds2 --reason "release 1.0"
     """
+    from models.adapted import Adapter, evaluate_adapted
     from models.beat_data import load_beats, stages_version
     from models.card import write_card
     from models.evaluation import append, evaluate
@@ -35,8 +39,18 @@ def evaluate_ds2(
 
     path = weights or SHIPPED_WEIGHTS
     classifier = load_classifier(path, device="cpu")
-    results = evaluate(classifier, load_beats(DS2, report=lambda name: print(name, flush=True)))
-    card = msgspec.structs.replace(classifier.card, results={**classifier.card.results, "ds2": results})
+    beats = load_beats(DS2, report=lambda name: print(name, flush=True))
+    results = evaluate(classifier, beats)
+    adapted = evaluate_adapted(Adapter(path), beats, dict.fromkeys(DS2, 360.0))
+    frozen = {
+        title: _frozen(classifier, names)
+        for title, names in (
+            ("svdb, ten records never trained on", SVDB_TESTING),
+            ("edb, three records", EDB),
+        )
+    }
+    every = {**classifier.card.results, "ds2": results, "adapted": adapted, "frozen": frozen}
+    card = msgspec.structs.replace(classifier.card, results=every)
     append(
         _LOG,
         {
@@ -51,6 +65,7 @@ def evaluate_ds2(
             "unsure_below": card.unsure_below,
             "temperature": card.temperature,
             **results,
+            "adapted": adapted,
         },
     )
     write_card(card, path)
@@ -58,6 +73,19 @@ def evaluate_ds2(
     print(f"accuracy {gross['accuracy']:.4f}, all N {gross['baseline']:.4f}")
     for name, values in gross["classes"].items():
         print(f"{name}  Se {values['se']}  +P {values['ppv']}  of {values['n']}")
+    print(f"calibration error {results['calibration']['error']}, intervals {results['intervals']}")
+    for title, part in (("without", adapted["without"]), ("with", adapted["with"])):
+        print(f"after five minutes, {title} adaptation: {part['accuracy']} {part['classes']}")
+    for title, part in frozen.items():
+        print(f"{title}: {part['gross']['accuracy']} {part['gross']['classes']}")
+
+
+def _frozen(classifier: "BeatClassifier", names: tuple[str, ...]) -> dict[str, Any]:
+    from models.beat_data import load_beats
+    from models.evaluation import evaluate
+
+    results = evaluate(classifier, load_beats(names))
+    return {"gross": results["gross"], "medians": results["medians"], "records": list(names)}
 
 
 def main() -> None:

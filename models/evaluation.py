@@ -14,24 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.beat_set import BeatSet
+from models.calibration import answered, expected_calibration_error, reliability
 from monitor.classifier import BeatClassifier
-from monitor.contract import UNSURE_LABEL
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.scoring import ClassCounts
 
 HEAVIEST_S_RECORD = "mitdb/232"
 """Three quarters of all S beats of DS2 are this one patient's."""
 SHARED_PATIENT_RECORD = "mitdb/202"
-"""Its patient is record 201's, which served for validation."""
+"""Its patient is record 201's, which took part in choosing."""
+_DRAWS = 1000
 
 
 def announce(classifier: BeatClassifier, beats: BeatSet) -> NDArray[np.int8]:
     """Return the label of each beat as live use would give it, int8 of shape ``[beats]``."""
+    return _announce(classifier, beats)[0]
+
+
+def _announce(classifier: BeatClassifier, beats: BeatSet) -> tuple[NDArray[np.int8], FloatArray]:
     label = np.full(len(beats), UNSURE_LABEL, np.int8)
+    probabilities = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
     whole = np.flatnonzero(beats.complete)
-    label[whole] = classifier.labels(
-        classifier.probabilities(beats.window[whole], beats.template[whole], beats.context[whole])
+    probabilities[whole] = classifier.probabilities(
+        beats.window[whole], beats.template[whole], beats.context[whole]
     )
-    return label
+    label[whole] = classifier.labels(probabilities[whole])
+    return label, probabilities
 
 
 def evaluate(classifier: BeatClassifier, beats: BeatSet) -> dict[str, Any]:
@@ -41,9 +49,10 @@ def evaluate(classifier: BeatClassifier, beats: BeatSet) -> dict[str, Any]:
     -------
     dict
         ``gross``, ``without``.<record> for `HEAVIEST_S_RECORD` and `SHARED_PATIENT_RECORD` where present, and
-        ``records``.<record>; each as `describe` gives it.
+        ``records``.<record>; each as `describe` gives it. ``medians`` over the records that have a class, ``intervals``
+        (95 %, bootstrap over records), and ``calibration`` of the reference beats with a whole window.
     """
-    label = announce(classifier, beats)
+    label, probabilities = _announce(classifier, beats)
     by_record = {
         name: beats.of(name).count(label[beats.record == place]) for place, name in enumerate(beats.names)
     }
@@ -52,6 +61,57 @@ def evaluate(classifier: BeatClassifier, beats: BeatSet) -> dict[str, Any]:
         "gross": describe(_total(by_record)),
         "without": {name: describe(_total(by_record, leave_out=name)) for name in apart},
         "records": {name: describe(counts) for name, counts in by_record.items()},
+        "medians": _medians(by_record),
+        "intervals": _intervals(list(by_record.values())),
+        "calibration": _calibration(beats, probabilities),
+    }
+
+
+def _medians(by_record: dict[str, ClassCounts]) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    for name in ("S", "V"):
+        scores = [counts.plain()[name] for counts in by_record.values()]
+        there = [score for score in scores if score.n]
+        ppv = [score.ppv for score in there if score.ppv is not None]
+        answer[name] = {
+            "records": len(there),
+            "se": _rounded(float(np.median([score.se or 0.0 for score in there])) if there else None),
+            "ppv": _rounded(float(np.median(ppv)) if ppv else None),
+        }
+    return answer
+
+
+def _intervals(parts: list[ClassCounts]) -> dict[str, list[float | None]]:
+    """Return what 95 of 100 draws of as many records, with replacement, give."""
+    random = np.random.default_rng(0)
+    tables = np.stack([part.table for part in parts])
+    drawn: dict[str, list[float]] = {}
+    for _ in range(_DRAWS):
+        counts = ClassCounts(tables[random.integers(len(parts), size=len(parts))].sum(axis=0))
+        values = {"accuracy": counts.accuracy}
+        for name in ("S", "V"):
+            score = counts.plain()[name]
+            values |= {f"{name} se": score.se, f"{name} ppv": score.ppv}
+        for key, value in values.items():
+            if value is not None:
+                drawn.setdefault(key, []).append(value)
+    return {
+        key: [_rounded(float(edge)) for edge in np.quantile(values, (0.025, 0.975))]
+        for key, values in drawn.items()
+    }
+
+
+def _calibration(beats: BeatSet, probabilities: FloatArray) -> dict[str, Any]:
+    judged = beats.complete & (beats.label >= 0)
+    likely = probabilities[judged]
+    right = likely.argmax(axis=1) == beats.label[judged]
+    curve = reliability(likely, right)
+    return {
+        "error": _rounded(expected_calibration_error(curve)),
+        "reliability": [{key: _rounded(value) for key, value in part.items()} for part in curve],
+        "answered": [
+            {key: _rounded(value) for key, value in part.items()} for part in answered(likely, right)
+        ],
     }
 
 

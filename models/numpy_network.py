@@ -139,6 +139,14 @@ class NumpyGrunet:
 
     def __call__(self, window: FloatArray, context: FloatArray) -> FloatArray:
         """Return logits ``[beats, 5]`` of encoded windows ``[beats, 2, 600]`` and contexts."""
+        return self.logits(self.hidden(window, context))
+
+    def logits(self, hidden: FloatArray) -> FloatArray:
+        """Return logits ``[beats, 5]`` of the last hidden layer."""
+        return self._linear("head.3", hidden, rectify=False)
+
+    def hidden(self, window: FloatArray, context: FloatArray) -> FloatArray:
+        """Return the last hidden layer ``[beats, head_width]`` of encoded windows and contexts."""
         beats = len(window)
         long = self._down[0](self._shorten(window))
         middle = self._down[1](long)
@@ -149,7 +157,7 @@ class NumpyGrunet:
         flat = pooled.transpose(1, 2, 0).reshape(beats, -1)
         known = self._linear("context.3", self._linear("context.1", context, rectify=True), rectify=True)
         joint = np.concatenate([flat, known], axis=1)
-        return self._linear("head.3", self._linear("head.1", joint, rectify=True), rectify=False)
+        return self._linear("head.1", joint, rectify=True)
 
     def _shorten(self, window: FloatArray) -> FloatArray:
         stem = self._stem

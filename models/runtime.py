@@ -208,6 +208,16 @@ def load_classifier(path: Path | None = None, *, device: Device = "auto", thread
     return Classifier(card, chain)
 
 
+def load_network(path: Path | None = None) -> tuple[ModelCard, NumpyGrunet]:
+    """Return card and network of a weights file, for those who need its layers; raises as `load_classifier` does."""
+    path = path or SHIPPED_WEIGHTS
+    card = read_card(path)
+    _check_versions(card, path)
+    if card.network != "grunet":
+        raise ModelError(f"{path}: network {card.network!r} has no layers to adapt; use a grunet")
+    return card, NumpyGrunet(_read_weights(card, path), card.config)
+
+
 def _check_versions(card: ModelCard, path: Path) -> None:
     if tuple(card.classes) != AAMI_CLASSES:
         raise ModelError(f"{path}: classes are {card.classes}, this version has {list(AAMI_CLASSES)}")

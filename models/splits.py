@@ -47,6 +47,8 @@ SVDB_TRAINING: Final = tuple(
         *(873, 875, 877, 881, 883, 885, 889, 891, 893),
     )
 )
+EDB: Final = ("edb/e0103", "edb/e0808", "edb/e1304")
+"""Never trained on."""
 CHOOSING_ONLY: Final = (f"{DATABASE}/201",)
 """Judged in cross-validation, never fitted to."""
 FOLDS: Final = 5

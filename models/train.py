@@ -55,6 +55,9 @@ def train(
     crossfit: Annotated[
         bool, typer.Option(help="Fit to DS2 instead of DS1, with the shipped network's constants.")
     ] = False,
+    synthetic: Annotated[
+        bool, typer.Option(help="Learn from synthetic rhythms too; they made new patients no better.")
+    ] = False,
     folder: Annotated[
         Path, typer.Option(help="Checkpoints and logs; an interrupted run resumes from here.")
     ] = Path("build/training"),
@@ -77,6 +80,7 @@ def train(
     from models.card import read_card
     from models.cross_validation import cross_validate, without
     from models.grunet import build
+    from models.synthetic_beats import synthetic_beats
     from models.training import TrainingSettings
     from models.training import train as fit
 
@@ -85,6 +89,7 @@ def train(
     settings = TrainingSettings(**{k: v for k, v in given.items() if v is not None}, seed=seed)
     began = time.monotonic()
     first, second = _beats((*(DS2 if crossfit else DS1), *SVDB_TRAINING))
+    more = [second, *(synthetic_beats(first.of(*_fitted(first))) if synthetic else ())]
 
     def make() -> "Network":
         torch.manual_seed(seed)
@@ -99,11 +104,9 @@ def train(
                 f"{'final' if fold == FOLDS else f'fold {fold}'}  epoch {epoch.epoch:2d}  loss {epoch.loss:.4f}"
             )
 
-        logits = (
-            None if crossfit else cross_validate(make, first, settings, folder, more=[second], report=report)
-        )
+        logits = None if crossfit else cross_validate(make, first, settings, folder, more=more, report=report)
         built = make()
-        training = without(BeatSet.join([first, second]), CHOOSING_ONLY).learnable()
+        training = without(BeatSet.join([first, *more]), CHOOSING_ONLY).learnable()
         fit(built, training, None, settings, folder / "final", report=lambda epoch: report(FOLDS, epoch))
     path = weights or (_WEIGHTS / "crossfit" if crossfit else _WEIGHTS) / f"{network}.safetensors"
     constants = (
@@ -122,6 +125,7 @@ def train(
         training={
             **asdict(settings),
             "leads": 2,
+            "synthetic_records": 3 if synthetic else 0,
             "minutes": round((time.monotonic() - began) / 60, 1),
             "machine": f"{platform.machine()}, {threads} thread(s)",
         },
@@ -237,6 +241,10 @@ def commit() -> str:
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _fitted(beats: "BeatSet") -> list[str]:
+    return [name for name in beats.names if name not in CHOOSING_ONLY]
 
 
 def _constants_of(card: "ModelCard") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from models.augmentation import augment_context, augment_windows, quicken
+from models.augmentation import augment_context, augment_windows, quicken, strange
 from models.beat_set import BeatSet
 from models.encoding import encode_context, encode_windows
 from models.grunet import Grunet, GrunetPaper
@@ -62,6 +62,9 @@ class TrainingSettings:
         Beats of one rare class that one patient gives to an epoch, at most; 0 for no limit.
     quickened : float
         Share of N beats that are made those of a fast, even rhythm, see `models.augmentation.quicken`.
+    strange : float
+        Share of beats whose window is made one without a beat, to be answered by all classes alike (D. Hendrycks et
+        al., "Deep anomaly detection with outlier exposure", ICLR 2019), so that such windows are called unsure.
     averaging : float
         Weights are averaged over steps with this decay; the average is what is validated and kept.
     patience : int
@@ -79,6 +82,7 @@ class TrainingSettings:
     label_smoothing: float = 0.0
     rare_per_record: int = 150
     quickened: float = 0.15
+    strange: float = 0.0
     averaging: float = 0.99
     patience: int = 14
     seed: int = 1
@@ -292,11 +296,16 @@ def _one_epoch(
             random,
         )
         context, template = augment_context(context, template, random)
-        encoded = encode_windows(*augment_windows(window, template, random))
+        window, template = augment_windows(window, template, random)
+        no_beat = random.random(len(part)) < settings.strange
+        window[no_beat] = strange(window[no_beat], random)
+        encoded = encode_windows(window, template)
         logits = network(torch.from_numpy(encoded), torch.from_numpy(encode_context(context)))
+        target = np.eye(len(AAMI_CLASSES), dtype=np.float32)[label[begin : begin + settings.batch]]
+        target[no_beat] = 1 / len(AAMI_CLASSES)
         loss = functional.cross_entropy(
-            logits + prior,
-            torch.from_numpy(label[begin : begin + settings.batch]),
+            logits + prior * torch.from_numpy(~no_beat).unsqueeze(1),
+            torch.from_numpy(target),
             label_smoothing=settings.label_smoothing,
         )
         optimizer.zero_grad(set_to_none=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from monitor.cli.adapt import register as _register_adapt
 from monitor.cli.alerts import register as _register_alerts
 from monitor.cli.dashboard import register as _register_dashboard
 from monitor.cli.demo import register as _register_demo
@@ -72,6 +73,7 @@ for _register in (
     _register_inbox,
     _register_relay,
     _register_evaluate,
+    _register_adapt,
     _register_reproduce,
 ):
     _register(app)

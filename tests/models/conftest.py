@@ -46,6 +46,7 @@ def _made_up_beats(names: tuple[str, ...], per_record: int, seed: int) -> BeatSe
         window=window.astype(np.float32),
         template=np.zeros_like(window, np.float32),
         context=context.astype(np.float32),
+        quality=np.ones(count, np.float32),
         complete=np.ones(count, np.bool_),
         label=label,
         missed=np.zeros((len(names), 5), np.int64),

@@ -1,0 +1,108 @@
+"""The patient-adapted protocol: the first five minutes of a record with its labels, the rest tested."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.adaptation import FIRST_S, Adaptation, fit_adaptation
+from models.beat_set import BeatSet
+from models.card import ModelCard
+from models.encoding import encode_context, encode_windows
+from models.evaluation import describe
+from models.numpy_network import NumpyGrunet
+from models.runtime import load_network
+from models.softmax import softmax
+from monitor.contract import UNSURE_LABEL, FloatArray
+from monitor.scoring import ClassCounts
+
+_BATCH = 512
+
+
+class Adapter:
+    """Fits and tests adaptations of one network.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Weights; the shipped ones by default.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._card, self._network = load_network(path)
+
+    @property
+    def card(self) -> ModelCard:
+        """The network's card."""
+        return self._card
+
+    def layers(self, beats: BeatSet) -> tuple[FloatArray, FloatArray]:
+        """Return logits, bias and temperature applied, ``[beats, 5]``, and the last hidden layer."""
+        return _layers(self._card, self._network, beats)
+
+    def adapt(self, beats: BeatSet, source: str, *, until_sample: int) -> Adaptation | None:
+        """Fit an adaptation to the labelled beats before `until_sample`; None where none would help."""
+        chosen = beats.where(beats.r_sample < until_sample).learnable()
+        logits, hidden = self.layers(chosen)
+        return fit_adaptation(
+            logits,
+            hidden,
+            chosen.label,
+            model=f"{self._card.name} {self._card.version}",
+            sha256=self._card.sha256,
+            source=source,
+        )
+
+    def labels(self, beats: BeatSet, adaptation: Adaptation | None) -> NDArray[np.int8]:
+        """Return what would be announced, with or without an adaptation, int8 of shape ``[beats]``."""
+        logits, hidden = self.layers(beats)
+        if adaptation is not None:
+            logits = adaptation.apply(logits, hidden)
+        probabilities = softmax(logits)
+        sure = (probabilities.max(axis=1, initial=0) >= self._card.unsure_below) & beats.complete
+        return np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
+
+
+def evaluate_adapted(adapter: Adapter, beats: BeatSet, rates_hz: dict[str, float]) -> dict[str, Any]:
+    """Score all records without and with adaptation, on what follows their first five minutes.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        What adapts.
+    beats : BeatSet
+        Of whole records. Beats that were not announced count as wrong wherever they lie.
+    rates_hz : dict of str to float
+        Sampling rate of each record.
+    """
+    before, after = ClassCounts(), ClassCounts()
+    adapted = 0
+    for name in beats.names:
+        of_one = beats.of(name)
+        until = int(FIRST_S * rates_hz[name])
+        adaptation = adapter.adapt(of_one, name, until_sample=until)
+        adapted += adaptation is not None
+        rest = of_one.where(of_one.r_sample >= until)
+        before = before + rest.count(adapter.labels(rest, None))
+        after = after + rest.count(adapter.labels(rest, adaptation))
+    return {
+        "protocol": "first five minutes of each record with labels, the rest tested",
+        "records": len(beats.names),
+        "adapted_records": adapted,
+        "without": describe(before),
+        "with": describe(after),
+    }
+
+
+def _layers(card: ModelCard, network: NumpyGrunet, beats: BeatSet) -> tuple[FloatArray, FloatArray]:
+    hidden = [
+        network.hidden(
+            encode_windows(beats.window[begin : begin + _BATCH], beats.template[begin : begin + _BATCH]),
+            encode_context(beats.context[begin : begin + _BATCH]),
+        )
+        for begin in range(0, len(beats), _BATCH)
+    ]
+    layer = np.concatenate(hidden) if hidden else np.empty((0, int(card.config["head_width"])), np.float32)
+    logits = (network.logits(layer) + np.array(card.class_bias, np.float32)) / np.float32(card.temperature)
+    return logits, layer
