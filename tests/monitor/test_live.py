@@ -23,6 +23,8 @@ from monitor.embedded import GuardedServer
 from monitor.line import Line
 from monitor.live import LiveMonitor
 from monitor.live_state import (
+    CANARY_TEAM,
+    TEAMS_KEY,
     AthleteState,
     BeatEntry,
     MonitorState,
@@ -32,7 +34,7 @@ from monitor.live_state import (
     monitor_key,
 )
 from monitor.responses import Command
-from monitor.sinks import Outbox, RedisSink, acknowledge, open_redis
+from monitor.sinks import Outbox, RedisSink, acknowledge, audit_trail, open_redis, pause
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, MqttSource, parse_mqtt_url
 from monitor.warm_up import warm_up
@@ -215,6 +217,31 @@ async def test_alarms_wait_for_a_server_that_is_away(
     told = [(f[b"identity"], f[b"transition"]) for _, f in entries]
     assert len(told) == len(set(told))
     assert any(transition == b"raised" and b"lead_off" in identity for identity, transition in told)
+
+
+async def test_commands_test_alarms_and_the_end_of_a_monitor_can_be_seen(
+    mosquitto: GuardedServer, redis_server: GuardedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause stands in state and audit trail, test alarms come the whole way, an orderly end is told."""
+    monkeypatch.setattr("monitor.live.CANARY_EVERY_S", 0.5)
+    client: Any = open_redis(redis_server.url)
+    async with running(mosquitto, redis_server, tmp_path, None):
+        await play(synthetic_team(1, seconds=5.0, seed=11), mosquitto, RadioSettings())
+        await pause(client, "t", "a0", seconds=200.0, by="Dr. Who")
+        paused = None
+        async with asyncio.timeout(10.0):
+            while paused is None or not paused.paused_until:
+                await asyncio.sleep(0.1)
+                payload = await client.hget(athlete_key("t", "a0"), "state")
+                paused = msgspec.msgpack.decode(payload, type=AthleteState)
+        assert (paused.paused_by, paused.paused_covers) == ("Dr. Who", "low")
+        assert 150.0 < paused.paused_until - paused.updated_at <= 200.0
+    assert await client.xlen(alarms_key(CANARY_TEAM)) >= 1
+    assert CANARY_TEAM.encode() not in await client.smembers(TEAMS_KEY)
+    assert [entry.action for entry in await audit_trail(client, "t")] == ["pause"]
+    heartbeat = msgspec.msgpack.decode(await client.get(monitor_key("m1")), type=MonitorState)
+    assert heartbeat.ended
+    await client.aclose()
 
 
 async def _first_alarm(client: "redis.asyncio.Redis") -> Alarm:
