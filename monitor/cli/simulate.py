@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 
 import typer
 
-from monitor.cli.simulate_troubles import radio_settings, with_noise
+from monitor.cli.simulate_troubles import enter_noise, radio_settings, with_noise
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from simulators.body import Touched
     from simulators.fleet import Fleet, FleetReport
     from simulators.records import Record
     from simulators.strap import Strap
@@ -199,12 +200,12 @@ def simulate(
     records += _synthetic(synthetic, speed * seconds if seconds is not None else None, start or [], seed)
     if not records:
         raise UsageError("nothing to replay; give --record NAME, --excerpt or --synthetic N")
-    records = with_noise(records, noise or [], starts=start or [], database=database, seed=seed)
+    records, touched = with_noise(records, noise or [], starts=start or [], database=database, seed=seed)
     straps = _straps(records, athlete or [], team, start or [], packet_s=packet, loop=loop, speed=speed)
     with contextlib.ExitStack() as stack:
         entries = None if ledger is None else stack.enter_context(_open_ledger(ledger))
         fleet = Fleet(straps, broker=address, radio=radio, ledger=Ledger(file=entries), seed=seed, say=_say)
-        interrupted = asyncio.run(_run(fleet, straps, seconds))
+        interrupted = asyncio.run(_run(fleet, straps, seconds, touched))
     _print_summary(fleet.report(), as_json=as_json)
     if interrupted:
         raise typer.Exit(130)
@@ -213,10 +214,13 @@ def simulate(
         raise typer.Exit(1)
 
 
-async def _run(fleet: "Fleet", straps: list["Strap"], seconds: float | None) -> bool:
+async def _run(
+    fleet: "Fleet", straps: list["Strap"], seconds: float | None, touched: "list[list[Touched]]"
+) -> bool:
     """Run a fleet to its end or to a signal; return whether it was a signal."""
     running = asyncio.create_task(fleet.run(until_s=seconds))
     progress = asyncio.create_task(_tell_progress(fleet))
+    entering = asyncio.create_task(enter_noise(fleet, straps, touched))
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(ending, running.cancel)
@@ -228,6 +232,7 @@ async def _run(fleet: "Fleet", straps: list["Strap"], seconds: float | None) -> 
         return True
     finally:
         progress.cancel()
+        entering.cancel()
     return False
 
 

@@ -8,9 +8,11 @@ from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
-    from simulators.body import Noise
+    from simulators.body import Noise, Touched
+    from simulators.fleet import Fleet
     from simulators.radio import Bursts, RadioSettings, Stretch
     from simulators.records import Record
+    from simulators.strap import Strap
 
 
 def radio_settings(
@@ -48,15 +50,15 @@ def radio_settings(
 
 def with_noise(
     records: "list[Record]", noises: list[str], *, starts: list[float], database: Path | None, seed: int
-) -> "list[Record]":
-    """Return the records with noise on top; its times count from where each strap begins.
+) -> "tuple[list[Record], list[list[Touched]]]":
+    """Return the records with noise on top, and which of each strap's samples it touches.
 
     Parameters
     ----------
     records : list of Record
         Clean.
     noises : list of str
-        ``KIND:DB`` or ``KIND:DB:START:LENGTH`` each.
+        ``KIND:DB`` or ``KIND:DB:START:LENGTH`` each; times count from where each strap begins.
     starts : list of float
         Where the straps begin in their records, in seconds: none, one for all, or one for each.
     database : Path or None
@@ -70,18 +72,35 @@ def with_noise(
         If a noise cannot be read, or a record has no annotations to measure its QRS by.
     """
     if not noises:
-        return records
+        return records, []
     from simulators.body import trouble_record
 
     wanted = [_noise(text, database) for text in noises]
     each = starts if len(starts) > 1 else (starts or [0.0]) * len(records)
-    noisy = []
+    noisy, touched = [], []
     for number, (record, start_s) in enumerate(zip(records, each, strict=False)):
         moved = [replace(noise, at_s=noise.at_s + start_s) for noise in wanted]
-        noisy.append(
-            replace(trouble_record(record, moved, seed=seed + number)[0], excerpt_from=record.excerpt_from)
+        troubled, stretches = trouble_record(record, moved, seed=seed + number)
+        noisy.append(replace(troubled, excerpt_from=record.excerpt_from))
+        first = int(start_s * record.rate_hz)
+        touched.append(
+            [
+                replace(one, first_sample=one.first_sample - first, end_sample=one.end_sample - first)
+                for one in stretches
+            ]
         )
-    return noisy
+    return noisy, touched
+
+
+async def enter_noise(fleet: "Fleet", straps: "list[Strap]", touched: "list[list[Touched]]") -> None:
+    """Enter the noise in a fleet's ledger as soon as its schedule has begun, once for each strap."""
+    from simulators.radio import RadioSettings
+    from simulators.scenario_straps import Life
+
+    await fleet.started.wait()
+    for strap, start_at, stretches in zip(straps, fleet.start_at, touched, strict=False):
+        life = Life(strap=strap, radio=RadioSettings(), troubles=tuple(stretches))
+        life.enter_troubles(fleet.ledger, start_at)
 
 
 def _noise(text: str, database: Path | None) -> "Noise":

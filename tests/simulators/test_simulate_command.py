@@ -148,3 +148,28 @@ def test_help_has_an_example() -> None:
     done = _run("--help")
     assert done.returncode == 0
     assert "strapwatch simulate --record mitdb/208" in done.stdout
+
+
+def test_noise_and_bursts_are_in_the_ledger(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    """Noise is entered with its samples and its time; what bursts lose is lost in bursts, and the books balance."""
+    ledger = tmp_path / "ledger.jsonl"
+    # fmt: off
+    done = _run(
+        "--synthetic", "2", "--speed", "20", "--seconds", "1.5", "--noise", "muscle:6:10:5", "--burst", "0.1:0.3",
+        "--broker", embedded_broker.url, "--ledger", str(ledger), "--json",
+    )
+    # fmt: on
+    assert done.returncode == 0, done.stderr
+    packets = json.loads(done.stdout)["packets"]
+    assert packets["packets"] == packets["sent"] + packets["lost_in_burst"] == 2 * 120
+    assert packets["lost_in_burst"] > 10
+    entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+    noises = [entry for entry in entries if entry["entry"] == "trouble"]
+    assert [entry["detail"] for entry in noises] == [{"kind": "muscle", "snr_db": 6.0}] * 2
+    for entry in noises:
+        assert entry["end_at"] - entry["at"] == pytest.approx(5.0 / 20.0)
+        assert entry["end_sample"] - entry["first_sample"] in {5 * 360, 5 * 250}
+        assert abs(entry["at"] - time.time()) < 60.0
+    wrong = _run("--synthetic", "1", "--noise", "mussle:6")
+    assert wrong.returncode == 1
+    assert "mussle" in wrong.stderr.splitlines()[-1]
