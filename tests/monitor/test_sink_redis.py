@@ -478,6 +478,33 @@ async def test_an_alarm_that_has_escalated_is_acknowledged_anew(client: Any) -> 
     assert told == [("raised", ""), ("acknowledged", "first"), ("escalated", ""), ("acknowledged", "second")]
 
 
+async def test_a_restart_hears_of_acknowledgements_that_still_stand(
+    redis_server: GuardedServer, client: Any, outbox: Outbox
+) -> None:
+    """Of those given meanwhile, one whose alarm has escalated since is not among them; later ones follow."""
+    await client.sadd(TEAMS_KEY, "red")
+    script = AlarmScript(client)
+    kinds: tuple[RhythmKind, ...] = ("pause", "asystole")
+    for kind in kinds:
+        await script.add(_alarm(kind=kind))
+        await acknowledge(client, _alarm(kind=kind).identity, "early")
+    await script.add(_alarm("escalated", kind="asystole"))
+    heard: list[tuple[str, str]] = []
+    async with RedisSink(redis_server.url, outbox=outbox) as sink:
+
+        async def listen() -> None:
+            async for alarm in sink.acknowledgements(since=0.0):
+                heard.append((alarm.kind, alarm.by))  # noqa: PERF401 - it never ends, and is looked at while it runs
+
+        listening = asyncio.create_task(listen())
+        await _until(lambda: len(heard) == 1)
+        await acknowledge(client, _alarm(kind="asystole").identity, "late")
+        await _until(lambda: len(heard) == 2)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    assert heard == [("pause", "early"), ("asystole", "late")]
+
+
 async def test_an_episode_known_under_another_sample_can_be_acknowledged(client: Any) -> None:
     """Acknowledging the resend's identity acknowledges the one alarm there is."""
     script = AlarmScript(client)
