@@ -228,7 +228,14 @@ class BootScorer:
         matching = Matching(matching.reference, matching.detection, matching.missed, matching.extra[judged])
         findings = [
             Finding(
-                self._team, self._athlete, self.boot, sample, kind, name, called, self._cause(sample, rate_hz)
+                self._team,
+                self._athlete,
+                self.boot,
+                sample,
+                kind,
+                name,
+                called,
+                self._cause(sample, rate_hz, kind),
             )
             for sample, kind, name, called in _differences(matching, r_samples, classes, detections, labels)
         ]
@@ -243,9 +250,11 @@ class BootScorer:
         )
         return settled, findings
 
-    def _cause(self, sample: int, rate_hz: float) -> str:
+    def _cause(self, sample: int, rate_hz: float, kind: FindingKind) -> str:
         """Return why a beat at `sample` may have been hard: losses first, then what is near one, then the rest."""
-        here = [cause for first, end, cause in self._troubles if first <= sample < end]
+        # Whoever told a beat was there.
+        known = [trouble for trouble in self._troubles if kind == "missed" or trouble[2] != NO_MONITOR]
+        here = [cause for first, end, cause in known if first <= sample < end]
         lost = next((cause for cause in here if cause in RADIO_LOSSES or cause == NO_MONITOR), None)
         if lost is not None:
             return lost
@@ -253,7 +262,7 @@ class BootScorer:
         silent = RADIO_LOSSES | _WITHOUT_SIGNAL
         if any(
             first - before <= sample < end + after
-            for first, end, cause in self._troubles
+            for first, end, cause in known
             if cause in silent and cause not in here
         ):
             return BESIDE_LOSS

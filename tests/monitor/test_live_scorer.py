@@ -220,8 +220,11 @@ def test_every_difference_is_told_with_its_cause() -> None:
     scorer = LiveScorer()
     scorer.lost(*WHO, 1, 5_100, 5_300, "lost_in_burst")
     scorer.lost(*WHO, 1, 8_900, 9_300, "noise")
-    ours = [beat for beat in BEATS if beat[0] not in {5_200, 5_400, 9_200, 20_000}]
-    ours = sorted([*((s, "S" if s == 11_000 else c) for s, c in ours), (9_100, "V"), (400 + 100, "N")])
+    scorer.lost(*WHO, 1, 24_900, 26_100, "no_monitor")
+    ours = [beat for beat in BEATS if beat[0] not in {5_200, 5_400, 9_200, 20_000, 25_200}]
+    ours = sorted(
+        [*((s, "S" if s in {11_000, 26_000} else c) for s, c in ours), (9_100, "V"), (400 + 100, "N")]
+    )
     _run(scorer, _truth(BEATS, 30_000), ours)
     scorer.finish(*WHO)
     live = scorer.score(*WHO)
@@ -235,8 +238,10 @@ def test_every_difference_is_told_with_its_cause() -> None:
         (9_200, "missed", "N", "", "noise"),
         (11_000, "misnamed", "V", "S", "unexplained"),
         (20_000, "missed", "V", "", "unexplained"),
+        (25_200, "missed", "N", "", "no_monitor"),
+        (26_000, "misnamed", "V", "S", "unexplained"),
     ]
-    assert sum(live.missed_by_cause.values()) == live.score.qrs.fn == 4
+    assert sum(live.missed_by_cause.values()) == live.score.qrs.fn == 5
     assert sum(live.false_by_cause.values()) == live.score.qrs.fp == 2
     assert scorer.findings() == []
 
