@@ -170,7 +170,18 @@ def lives_of_scenario(
                 speed=speed,
                 boot=max(own, default=first_boot - 1) + 1,
             )
-    return lives
+    return [replace(life, troubles=(*life.troubles, *_other_straps(life, lives))) for life in lives]
+
+
+def _other_straps(life: Life, lives: list[Life]) -> list[Touched]:
+    """Return where another strap speaks by the same name."""
+    return [
+        Touched("other_strap", first, end, {"strap": other.strap.strap})
+        for other in lives
+        if other.strap.athlete == life.strap.athlete and other.strap.strap != life.strap.strap
+        if (first := max(life.sample(other.strap.begins_s), 0))
+        < (end := min(life.sample(other.session_s(other.end_sample)), life.end_sample))
+    ]
 
 
 def _session_s(scenario: Scenario, table: StrapTable) -> float:

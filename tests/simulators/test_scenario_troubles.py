@@ -193,6 +193,11 @@ def test_two_straps_by_one_name() -> None:
     (account,) = run.verdict.accounts
     assert run.verdict.failures == []
     assert account.other == 80
+    both = [trouble for trouble in run.ledger.troubles if trouble.trouble == "other_strap"]
+    assert [(one.strap, one.first_sample, one.end_sample) for one in both] == [
+        ("ada", 2500, 7500),
+        ("other", 0, 5000),
+    ]
     assert [beats.found for beats in run.verdict.beats][1] == 0
     assert run.verdict.explained_beats()["other_strap"] > 20
 
