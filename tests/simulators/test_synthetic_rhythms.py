@@ -57,6 +57,16 @@ def test_a_collapse_is_three_rhythms_without_a_gap() -> None:
     assert kinds == ["ventricular_run", "ventricular_fibrillation", "asystole", "pause"]
 
 
+def test_fibrillation_may_cut_a_run_short() -> None:
+    """Fibrillation that begins before the next V would have come is the rhythm from its first sample on."""
+    run = VentricularRun(at_s=10.0, beats=5, rate_bpm=150.0)
+    truth = _truth(_record(run))
+    last_s = float(truth.r_samples[np.array(truth.symbols) == "V"][-1]) / _HZ
+    cut = _truth(_record(run, VentricularFibrillation(at_s=last_s + 0.2, length_s=10.0)))
+    assert [span.kind for span in cut.rhythms] == ["N", "VT", "VF", "N"]
+    assert cut.rhythms[2].onset_sample == cut.unscored[0, 0] == round((last_s + 0.2) * _HZ)
+
+
 def test_fibrillation_and_asystole_have_no_beats() -> None:
     """From the first sample of fibrillation to the end of asystole there is no beat, but there are P waves."""
     record = _collapse()
