@@ -64,7 +64,8 @@ def test_fibrillation_may_cut_a_run_short() -> None:
     last_s = float(truth.r_samples[np.array(truth.symbols) == "V"][-1]) / _HZ
     cut = _truth(_record(run, VentricularFibrillation(at_s=last_s + 0.2, length_s=10.0)))
     assert [span.kind for span in cut.rhythms] == ["N", "VT", "VF", "N"]
-    assert cut.rhythms[2].onset_sample == cut.unscored[0, 0] == round((last_s + 0.2) * _HZ)
+    assert cut.rhythms[1].end_sample == cut.rhythms[2].onset_sample == round((last_s + 0.2) * _HZ)
+    assert cut.unscored[0, 0] == cut.rhythms[2].onset_sample
 
 
 def test_fibrillation_and_asystole_have_no_beats() -> None:
