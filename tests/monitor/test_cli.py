@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +16,9 @@ import wfdb
 
 import models
 from monitor import __version__
-from monitor.cli import live
+from monitor.cli.endings import until_signalled
 from monitor.contract import AAMI_CLASSES
 from monitor.embedded import GuardedServer
-from monitor.settings import Settings
 from simulators.ectopy import PrematureBeat
 from simulators.synthetic import SyntheticAthlete, synthesize
 from tests.monitor.processes import COMMAND, Running, environment, run
@@ -430,16 +428,14 @@ def test_a_monitor_that_gets_ready_ends_in_order(start: Callable[..., Running], 
     assert "Traceback" not in running.stderr
 
 
-async def test_only_a_signal_ends_a_monitor_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_a_signal_ends_a_long_command_in_order() -> None:
     """A cancellation that nobody asked for is no exit 0."""
-    nothing: Any = None
 
-    async def cancelled(*_arguments: object) -> None:
+    async def cancelled() -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(live, "_watch", cancelled)
     with pytest.raises(asyncio.CancelledError):
-        await live._run(Settings(), nothing, nothing)
+        await until_signalled(cancelled())
 
 
 def test_ctrl_c_ends_what_compiles(env: dict[str, str], tmp_path: Path) -> None:
