@@ -207,7 +207,7 @@ def test_the_story_has_everything_in_it() -> None:
     told = _whole()
     assert {"ventricular_run", "bigeminy", "pause", "asystole"} <= {event.kind for event in told.events}
     assert len(told.all_beats) > 40
-    assert (told.all_beats.label == AAMI_CLASSES.index("V")).sum() >= 9
+    assert (told.all_beats.label == AAMI_CLASSES.index("V")).sum() >= 8
 
 
 @pytest.mark.parametrize("length", [73, 360, 361, 3600])
@@ -536,9 +536,12 @@ def test_a_line_without_a_heart(level: float, kind: TechnicalKind) -> None:
     assert onset[kind].known_sample == onset[kind].onset_sample + round(EVENT_AFTER_S[kind] * RATE_HZ)
     assert end <= ended[kind].known_sample <= end + 2
     last = told.all_peaks.r_sample[told.all_peaks.r_sample < begin + 0.5 * RATE_HZ][-1]
-    for name, after_s in (("pause", 2.0), ("asystole", 4.0)):
+    # A jump to the rail blocks the amplifier: no pause is told then, and asystole waits for the baseline to stand.
+    waits_s = 4.0 if kind == "railed" else 0.0
+    for name, after_s in (("asystole", 4.0),) if waits_s else (("pause", 2.0), ("asystole", 4.0)):
         assert onset[name].onset_sample == last
-        assert onset[name].known_sample == last + round((after_s + MAX_DELAY_S) * RATE_HZ) // 1
+        due = last + round((after_s + MAX_DELAY_S) * RATE_HZ)
+        assert due <= onset[name].known_sample <= due + waits_s * RATE_HZ
         assert ended[name].known_sample > end
     assert _found_again(told, end)
     _assert_consistent(told)
