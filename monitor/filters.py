@@ -18,8 +18,9 @@ Float64Array = NDArray[np.float64]
 
 CLASSIFIER_BAND_HZ: Final = (0.5, 40.0)
 CLASSIFIER_ORDERS: Final = (2, 4)
-DETECTOR_BAND_HZ: Final = (6.0, 20.0)
+DETECTOR_BAND_HZ: Final = (5.0, 35.0)
 DETECTOR_ORDER: Final = 2
+POSITION_BAND_HZ: Final = (6.0, 20.0)
 NOTCH_QUALITY: Final = 20.0
 SETTLING_S: Final = 1.5
 
@@ -51,7 +52,7 @@ def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float6
 
 
 def detector_sections(rate_hz: float) -> Float64Array:
-    """Design the detector's band-pass, 6 to 20 Hz (order 2), where most of a QRS complex's energy lies.
+    """Design the detector's band-pass, 5 to 35 Hz (order 2): a QRS complex, and what tells it from other waves.
 
     Returns
     -------
@@ -62,6 +63,18 @@ def detector_sections(rate_hz: float) -> Float64Array:
         DETECTOR_ORDER, DETECTOR_BAND_HZ, "bandpass", fs=rate_hz, output="sos"
     )
     return sections
+
+
+def position_sections(rate_hz: float) -> Float64Array:
+    """Design the band, 6 to 20 Hz (order 1), through which the detector's band gives an R peak's position.
+
+    Returns
+    -------
+    ndarray of float64, shape ``[1, 6]``
+        One second-order section.
+    """
+    section: Float64Array = signal.butter(1, POSITION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
+    return section
 
 
 def group_delay_s(sections: Float64Array, rate_hz: float, at_hz: float) -> float:

@@ -1,23 +1,29 @@
-"""R peaks, found as the signal streams: a compiled adaptive-threshold detector over a bank.
+"""R peaks, found as the signal streams: a compiled detector over a bank, with a small network as its judge.
 
-After Hamilton and Tompkins (1986) and Hamilton (2002): a narrow band (`monitor.filters.detector_sections`) is
-differentiated, rectified and averaged over 100 ms; its peaks are QRS complexes or noise by a threshold between the
-levels of the last eight of each. Ours differs in this:
+A band of the signal (`monitor.filters.detector_sections`) is differentiated, rectified and averaged over 80 ms, as in
+Pan and Tompkins (1985) and Hamilton and Tompkins (1986). Every peak of that feature is a candidate. What
+follows differs:
 
-- Noise is the largest rejected peak between two beats, not every rejected peak, so the level is that of the waves that
-  rival the QRS: a tall P or T wave, muscle, movement.
-- Levels are upper quantiles, not medians: peaks of two sizes in turn leave the level at that of the larger ones.
-- No rule of slopes tells a T wave; the threshold is higher early in the RR interval instead.
+- A candidate is described by its shape, by the shape of the strap's own beats, by ratios to their levels and by its
+  place in the rhythm (`monitor.rpeak_candidates`), and a small network says how probable an R peak is
+  (`monitor.rpeak_judge`). Nothing it sees has a unit, so gain and polarity decide nothing.
+- A probable one is announced at once; a doubtful one is held for 0.2 s, lest a likelier one follows. So the delay is
+  short where the signal is clear, and is spent where it is not.
+- The likeliest rejected candidate is announced after all when the next beat is overdue (search back).
+- Levels of beats sink while none comes, so a fall of the amplitude is followed; a beat found far below the old level
+  sets the level anew; one beat counts for at most twice the level, so an artefact of volts silences nothing.
 - The first seconds are learnt from a buffer of candidates and then announced, not lost.
-- A threshold that finds nothing sinks, to a quarter and not below 1.2 times the noise (in a ventricular
-  standstill the P waves go on): a fall of the amplitude to a fifth is followed. One beat counts for at most twice the
-  level, so that an artefact of volts does not silence what follows.
-- Positions are the extremum of the band-passed signal, corrected for the filter's delay, and every peak carries the
-  last sample it needed.
+- Positions are the extremum of the band, narrowed once more so that a complex has one peak and not two, corrected for
+  the filters' delay; every peak carries the last sample it needed.
 
-Delay: a peak is held for 0.2 s to see whether a larger one follows; with the filter's and the average's own delay it is
-known within `MAX_DELAY_S` of its R peak, unless it was below the threshold and is only recovered when the next
-beat is overdue (search back, 1.5 median RR intervals after the beat before it).
+Delay: `SURE` candidates are known 0.1 s after the peak of their feature, others within `MAX_DELAY_S` of their R peak,
+unless they are only recovered when the next beat is overdue.
+
+References
+----------
+J. Pan, W. J. Tompkins, "A real-time QRS detection algorithm", IEEE Trans. Biomed. Eng. 32 (1985).
+P. S. Hamilton, W. J. Tompkins, "Quantitative investigation of QRS detection rules using the MIT/BIH arrhythmia
+database", IEEE Trans. Biomed. Eng. 33 (1986).
 """
 
 from typing import Final
@@ -27,199 +33,177 @@ from numpy.typing import NDArray
 
 from monitor.compiled import compiled
 from monitor.contract import IntArray, Peaks
-from monitor.filters import detector_sections, group_delay_s
+from monitor.filters import detector_sections, group_delay_s, position_sections
 from monitor.rows import Rows, RowStage
+from monitor.rpeak_candidates import (
+    INPUTS,
+    align,
+    cut_out,
+    describe,
+    elapsed_since_beat,
+    locate,
+    sunk,
+)
+from monitor.rpeak_judge import Judge, load_judge, probability, trust
+from monitor.rpeak_levels import announce, begin_levels
+from monitor.rpeak_state import (
+    BEATS_OF_TRUST,
+    C_AT,
+    C_HEIGHT,
+    C_LIKENESS,
+    C_PROBABILITY,
+    C_R,
+    C_SHIFT,
+    CANDIDATE,
+    F_CONFIDENCE,
+    F_DOUBT,
+    F_HIGH,
+    F_MAX,
+    F_PENDING_HEIGHT,
+    F_PREVIOUS_HEIGHT,
+    F_PREVIOUS_PROBABILITY,
+    F_RIVAL,
+    F_RR,
+    F_SUM,
+    FLOATS,
+    I_HELD,
+    I_LAST_R,
+    I_LEARNT,
+    I_MAX_AT,
+    I_PENDING_AT,
+    I_PREVIOUS_R,
+    I_SAMPLES,
+    I_SECOND_R,
+    I_THIRD_R,
+    I_VOID,
+    I_WAITING,
+    INTEGERS,
+    KEPT,
+    POINTS,
+    POINTS_BEFORE,
+    STEP_S,
+    WAITING,
+    Output,
+    Settings,
+    Strap,
+    Trace,
+)
 
 MAX_DELAY_S: Final = 0.45
 LEARNING_S: Final = 2.0
 REFRACTORY_S: Final = 0.2
+SURE: Final = 0.985
+BEAT: Final = 0.6
+RECOVERED: Final = 0.2
+"""Probabilities from which a candidate is announced: at once, after the hold, and when the next beat is overdue."""
 
-_DERIVATIVE_S = 0.01
-_AVERAGE_S = 0.1
-_FALL_S = 0.12
-_KEPT = 8
-_CANDIDATES = 24
-# Levels: a high quantile of each, so that neither two peaks a beat nor one quiet beat pulls them down.
-_BEAT_QUANTILE = 0.65
-_NOISE_QUANTILE = 0.8
-_NOISE_CAP = 0.7
-_FIRST_NOISE = 0.3
-_THRESHOLD = 0.45
-_EARLY_PHASE = 0.8
-_EARLY_RISE = 0.4
-_SEARCH_BACK_FROM_S = 0.33
-_SEARCH_BACK_RATIO = 0.45
+_DERIVATIVE_S = 0.012
+_AVERAGE_S = 0.08
+_FALL_S = 0.08
+_AFTER_S = 0.1
+_RIVAL_S = 0.2
+_SEARCH_BACK_FROM_S = 0.3
 _SEARCH_BACK_RR = 1.5
-_SINK_AFTER_S = 2.0
-_SINK_HALF_LIFE_S = 1.0
-_SINK_FLOOR = 0.25
-# P waves that go on alone are as tall as the noise between beats was: a threshold that sinks stops above it.
-_ABOVE_NOISE = 1.2
-# One beat raises the level by no more than this, so that an artefact of volts does not silence what follows.
-_BEAT_CAP = 2.0
-# 100 ms mean of 10 ms differences, in mV: about what a QRS of 30 µV in the detector's band gives.
+_RING_S = 0.7
+_RUN_IN_S = 0.25
+_BEGINNING_S = 0.15
+_QRS_HZ = 12.0
+# 80 ms mean of 12 ms differences, in mV: about what a QRS of 20 µV in the detector's band gives.
 _FLOOR_MV = 0.002
-_QUALITY_HALF = 0.45
-
-# Columns of the float state.
-_SUM, _MAX, _HELD_HEIGHT, _BACK_HEIGHT, _NEXT_HEIGHT, _RIVAL, _HIGH, _LOW, _RR = range(9)
-# Columns of the integer state.
-(
-    _SAMPLES,
-    _MAX_AT,
-    _HELD_AT,
-    _HELD_R,
-    _LAST_R,
-    _BACK_R,
-    _NEXT_R,
-    _BEATS,
-    _NOISES,
-    _RRS,
-    _LEARNT,
-    _N_CANDIDATES,
-    _VOID,
-) = range(13)
-# Columns of the settings.
-(
-    _P_DERIVATIVE,
-    _P_AVERAGE,
-    _P_FALL,
-    _P_REFRACTORY,
-    _P_SEARCH_BACK_FROM,
-    _P_LEARNING,
-    _P_DELAY,
-    _P_SECOND,
-    _P_EXTRA,
-) = range(9)
+# Below this share of the beats' height nothing is worth a look.
+_WORTH = 0.04
+_FIRST_CONFIDENCE = 0.9
+_NO_TRACE: Final = Trace(
+    np.empty((0, INPUTS), np.float32), np.empty((0, 3), np.float64), np.empty((1, 0), np.float32)
+)
 
 
 @compiled
-def _quantile(values: NDArray[np.float64], count: int, at: float) -> float:
-    kept = np.sort(values[: min(count, len(values))])
-    place = at * (len(kept) - 1)
-    below = int(place)
-    if below + 1 >= len(kept):
-        return float(kept[below])
-    return float(kept[below] + (place - below) * (kept[below + 1] - kept[below]))
+def _settle(row: int, known: int, settings: Settings, strap: Strap, out: Output, n: int) -> int:
+    """Decide about the candidate that is held."""
+    f, i, held = strap.floats, strap.integers, strap.held
+    i[I_HELD] = 0
+    since = held[C_R] - i[I_LAST_R]
+    if i[I_LAST_R] >= 0 and since < settings.refractory:
+        return n
+    if held[C_PROBABILITY] > BEAT:
+        return announce(row, held, known, settings, strap, out, n)
+    f[F_RIVAL] = max(f[F_RIVAL], held[C_HEIGHT])
+    f[F_DOUBT] = max(f[F_DOUBT], held[C_PROBABILITY])
+    if i[I_LAST_R] < 0 or since >= settings.back:
+        waiting = strap.waiting
+        if i[I_WAITING] == len(waiting):
+            worst = 0
+            for k in range(1, len(waiting)):
+                if waiting[k, C_PROBABILITY] < waiting[worst, C_PROBABILITY]:
+                    worst = k
+            for k in range(worst, len(waiting) - 1):
+                waiting[k] = waiting[k + 1]
+            i[I_WAITING] -= 1
+        waiting[i[I_WAITING]] = held
+        i[I_WAITING] += 1
+    return n
 
 
 @compiled
-def _elapsed(r: int, i: NDArray[np.int64]) -> int:
-    # Before the first beat after a (re)start the time is counted from there.
-    return int(r - i[_LAST_R] if i[_LAST_R] >= 0 else i[_SAMPLES])
-
-
-@compiled
-def _noise(f: NDArray[np.float64]) -> float:
-    return min(_ABOVE_NOISE * float(f[_LOW]), _NOISE_CAP * float(f[_HIGH]))
-
-
-@compiled
-def _threshold(r: int, settings: NDArray[np.int64], f: NDArray[np.float64], i: NDArray[np.int64]) -> float:
-    high = float(f[_HIGH])
-    low = min(float(f[_LOW]), _NOISE_CAP * high)
-    threshold = low + _THRESHOLD * (high - low)
-    elapsed = _elapsed(r, i)
-    over = elapsed / settings[_P_SECOND] - _SINK_AFTER_S
-    if over > 0.0:
-        sunk = max(float(0.5 ** (over / _SINK_HALF_LIFE_S)), _SINK_FLOOR)
-        threshold = max(sunk * threshold, _noise(f))
-    if f[_RR] > 0.0 and i[_LAST_R] >= 0:
-        threshold *= 1.0 + _EARLY_RISE * max(_EARLY_PHASE - elapsed / float(f[_RR]), 0.0)
-    return threshold
-
-
-@compiled
-def _announce(
+def _consider(
     row: int,
-    r: int,
+    candidate: NDArray[np.float64],
     known: int,
-    height: float,
-    f: NDArray[np.float64],
-    i: NDArray[np.int64],
-    beats: NDArray[np.float64],
-    noises: NDArray[np.float64],
-    rrs: NDArray[np.float64],
-    out: NDArray[np.int64],
-    out_quality: NDArray[np.float32],
-    n_out: int,
-) -> int:
-    if i[_VOID] == 0 and i[_LAST_R] >= 0:
-        rrs[i[_RRS] % _KEPT] = r - i[_LAST_R]
-        i[_RRS] += 1
-        f[_RR] = _quantile(rrs, i[_RRS], 0.5)
-    was_void = i[_VOID] == 1
-    i[_VOID] = 0
-    beats[i[_BEATS] % _KEPT] = min(height, _BEAT_CAP * f[_HIGH])
-    i[_BEATS] += 1
-    f[_HIGH] = _quantile(beats, i[_BEATS], _BEAT_QUANTILE)
-    # What came before the first beat after a gap may have been beats: the search back had no interval to go by.
-    if f[_RIVAL] > 0.0 and not was_void:
-        noises[i[_NOISES] % _KEPT] = f[_RIVAL]
-        i[_NOISES] += 1
-        f[_LOW] = _quantile(noises, i[_NOISES], _NOISE_QUANTILE)
-    f[_RIVAL] = 0.0
-    f[_BACK_HEIGHT] = 0.0
-    f[_NEXT_HEIGHT] = 0.0
-    i[_LAST_R] = r
-    ratio = f[_LOW] / f[_HIGH] / _QUALITY_HALF
-    out[n_out, 0] = row
-    out[n_out, 1] = r
-    out[n_out, 2] = known
-    out_quality[n_out] = 1.0 / (1.0 + ratio**4)
-    return n_out + 1
-
-
-@compiled
-def _judge(
-    row: int,
-    r: int,
-    known: int,
-    height: float,
-    settings: NDArray[np.int64],
-    f: NDArray[np.float64],
-    i: NDArray[np.int64],
-    beats: NDArray[np.float64],
-    noises: NDArray[np.float64],
-    rrs: NDArray[np.float64],
-    out: NDArray[np.int64],
-    out_quality: NDArray[np.float32],
-    n_out: int,
-) -> int:
-    elapsed = _elapsed(r, i)
-    if i[_LAST_R] >= 0 and elapsed < settings[_P_REFRACTORY]:
-        return n_out
-    if height > max(_threshold(r, settings, f, i), _FLOOR_MV):
-        return _announce(row, r, known, height, f, i, beats, noises, rrs, out, out_quality, n_out)
-    f[_RIVAL] = max(f[_RIVAL], min(height, f[_HIGH]))
-    if elapsed >= settings[_P_SEARCH_BACK_FROM] and height > _FLOOR_MV:
-        if height > f[_BACK_HEIGHT]:
-            f[_BACK_HEIGHT] = height
-            i[_BACK_R] = r
-            f[_NEXT_HEIGHT] = 0.0
-        elif height > f[_NEXT_HEIGHT] and r - i[_BACK_R] >= settings[_P_SEARCH_BACK_FROM]:
-            f[_NEXT_HEIGHT] = height
-            i[_NEXT_R] = r
-    return n_out
+    settings: Settings,
+    judge: Judge,
+    strap: Strap,
+    trace: Trace,
+    out: Output,
+    counts: NDArray[np.int64],
+) -> None:
+    """Judge a candidate: announce it, hold it, or leave it to the one that is held already."""
+    f, i, held = strap.floats, strap.integers, strap.held
+    r = candidate[C_R]
+    if i[I_LAST_R] >= 0 and r - i[I_LAST_R] < settings.refractory:
+        return
+    if i[I_HELD] == 1 and r - held[C_R] >= settings.refractory:
+        counts[0] = _settle(row, known, settings, strap, out, counts[0])
+        if i[I_LAST_R] >= 0 and r - i[I_LAST_R] < settings.refractory:
+            return
+    inputs = np.zeros(INPUTS, np.float32)
+    describe(candidate, settings, strap, inputs)
+    p = probability(inputs, judge)
+    if trace.dictated.shape[1] > 0:
+        p = float(trace.dictated[row, int(r)])
+    candidate[C_PROBABILITY] = p
+    if counts[1] < len(trace.inputs):
+        trace.inputs[counts[1]] = inputs
+        trace.judged[counts[1], 0] = row
+        trace.judged[counts[1], 1] = r
+        trace.judged[counts[1], 2] = p
+        counts[1] += 1
+    f[F_PREVIOUS_HEIGHT] = candidate[C_HEIGHT]
+    f[F_PREVIOUS_PROBABILITY] = p
+    i[I_PREVIOUS_R] = int(r)
+    if i[I_HELD] == 0 or p > held[C_PROBABILITY]:
+        held[:] = candidate
+        i[I_HELD] = 1
+    if p > SURE:
+        counts[0] = _settle(row, known, settings, strap, out, counts[0])
 
 
 @compiled
 def _learn(
     row: int,
     known: int,
-    settings: NDArray[np.int64],
-    f: NDArray[np.float64],
-    i: NDArray[np.int64],
-    candidates: NDArray[np.float64],
-    beats: NDArray[np.float64],
-    noises: NDArray[np.float64],
-    rrs: NDArray[np.float64],
-    out: NDArray[np.int64],
-    out_quality: NDArray[np.float32],
-    n_out: int,
-) -> int:
-    count = i[_N_CANDIDATES]
-    heights = np.sort(candidates[:count, 0])
+    settings: Settings,
+    judge: Judge,
+    strap: Strap,
+    trace: Trace,
+    out: Output,
+    counts: NDArray[np.int64],
+) -> None:
+    """Set the levels by the candidates of the first seconds, then judge these."""
+    i = strap.integers
+    count = i[I_WAITING]
+    seen = strap.waiting[:count].copy()
+    heights = np.sort(seen[:, C_HEIGHT])
     # The second largest, so that one artefact does not set the scale; a rate of 30 bpm or more gives two beats
     # in two and a half seconds, a slower one is found all the same.
     level = 0.0
@@ -227,156 +211,160 @@ def _learn(
         level = max(heights[count - 2], 0.4 * heights[count - 1])
     elif count == 1:
         level = heights[0]
-    i[_N_CANDIDATES] = 0
-    i[_SAMPLES] = 0
+    i[I_WAITING] = 0
+    i[I_SAMPLES] = 0
     if level <= _FLOOR_MV:
-        return n_out
-    beats[:] = level
-    i[_BEATS] = _KEPT
-    f[_HIGH] = level
-    if i[_NOISES] == 0:
-        noises[:] = _FIRST_NOISE * level
-        i[_NOISES] = _KEPT
-    f[_LOW] = _quantile(noises, i[_NOISES], _NOISE_QUANTILE)
-    i[_LEARNT] = 1
+        return
+    model = 0
     for k in range(count):
-        n_out = _judge(
-            row,
-            int(candidates[k, 1]),
-            known,
-            candidates[k, 0],
-            settings,
-            f,
-            i,
-            beats,
-            noises,
-            rrs,
-            out,
-            out_quality,
-            n_out,
-        )
-    return n_out
+        if abs(seen[k, C_HEIGHT] - level) < abs(seen[model, C_HEIGHT] - level):
+            model = k
+    begin_levels(level, seen[model], strap)
+    i[I_LEARNT] = 1
+    i[I_HELD] = 0
+    for k in range(count):
+        align(seen[k], strap.templates)
+        _consider(row, seen[k], known, settings, judge, strap, trace, out, counts)
 
 
 @compiled
-def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the order in which they arrive
+def _search_back(
+    row: int, known: int, settings: Settings, strap: Strap, out: Output, counts: NDArray[np.int64]
+) -> None:
+    """Announce the likeliest rejected candidate when the next beat is overdue."""
+    f, i, waiting = strap.floats, strap.integers, strap.waiting
+    judged_until = known - settings.delay - settings.after - settings.rival
+    if elapsed_since_beat(judged_until, i) <= _SEARCH_BACK_RR * f[F_RR]:
+        return
+    best = 0
+    for k in range(1, i[I_WAITING]):
+        if waiting[k, C_PROBABILITY] > waiting[best, C_PROBABILITY]:
+            best = k
+    if waiting[best, C_PROBABILITY] > RECOVERED:
+        f[F_RIVAL] = 0.0
+        counts[0] = announce(row, waiting[best].copy(), known, settings, strap, out, counts[0])
+
+
+@compiled
+def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in which they arrive
     rows: NDArray[np.int64],
     first_sample: NDArray[np.int64],
     banded: NDArray[np.float64],
-    settings: NDArray[np.int64],
-    ring: NDArray[np.float64],
-    slopes: NDArray[np.float64],
-    floats: NDArray[np.float64],
-    integers: NDArray[np.int64],
-    all_beats: NDArray[np.float64],
-    all_noises: NDArray[np.float64],
-    all_rrs: NDArray[np.float64],
-    all_candidates: NDArray[np.float64],
-    out: NDArray[np.int64],
-    out_quality: NDArray[np.float32],
-) -> int:
-    mask = ring.shape[1] - 1
-    n_out = 0
-    derivative = settings[_P_DERIVATIVE]
-    average = settings[_P_AVERAGE]
+    settings: Settings,
+    judge: Judge,
+    bank: Strap,
+    trace: Trace,
+    out: Output,
+) -> NDArray[np.int64]:
+    mask = bank.ring.shape[1] - 1
+    counts = np.zeros(2, np.int64)
+    derivative, average = settings.derivative, settings.average
+    candidate = np.zeros(CANDIDATE)
     for position in range(len(rows)):
         row = rows[position]
-        f = floats[row]
-        i = integers[row]
-        x = ring[row]
-        d = slopes[row]
-        beats = all_beats[row]
-        noises = all_noises[row]
-        rrs = all_rrs[row]
+        strap = Strap(
+            bank.ring[row],
+            bank.floats[row],
+            bank.integers[row],
+            bank.heights[row],
+            bank.noises[row],
+            bank.sizes[row],
+            bank.slopes[row],
+            bank.rrs[row],
+            bank.templates[row],
+            bank.waiting[row],
+            bank.held[row],
+        )
+        x, f, i = strap.ring, strap.floats, strap.integers
         for j in range(banded.shape[1]):
             s = first_sample[position] + j
             value = banded[position, j]
             x[s & mask] = value
-            change = abs(value - x[(s - derivative) & mask])
-            f[_SUM] += change - d[(s - average) & mask]
-            d[s & mask] = change
-            feature = f[_SUM] / average
-            i[_SAMPLES] += 1
+            left = x[(s - average) & mask] - x[(s - average - derivative) & mask]
+            f[F_SUM] += abs(value - x[(s - derivative) & mask]) - abs(left)
+            feature = f[F_SUM]
+            i[I_SAMPLES] += 1
 
             # One peak of the feature ends when it has fallen to half, or has not grown for a while.
-            if feature > f[_MAX]:
-                f[_MAX] = feature
-                i[_MAX_AT] = s
-            elif f[_MAX] > 0.0 and (feature < 0.5 * f[_MAX] or s - i[_MAX_AT] > settings[_P_FALL]):
-                at = i[_MAX_AT]
-                height = f[_MAX]
-                f[_MAX] = 0.0
-                if i[_HELD_AT] < 0 or height > f[_HELD_HEIGHT]:
-                    # A larger peak within the hold replaces the one before it.
-                    best = -1.0
-                    best_at = at
-                    for back in range(at - average - settings[_P_EXTRA], at + 1):
-                        if abs(x[back & mask]) > best:
-                            best = abs(x[back & mask])
-                            best_at = back
-                    i[_HELD_AT] = at
-                    i[_HELD_R] = best_at - settings[_P_DELAY]
-                    f[_HELD_HEIGHT] = height
+            if feature > f[F_MAX]:
+                f[F_MAX] = feature
+                i[I_MAX_AT] = s
+            elif f[F_MAX] > 0.0 and (feature < 0.5 * f[F_MAX] or s - i[I_MAX_AT] > settings.fall):
+                height = f[F_MAX] / average
+                f[F_MAX] = 0.0
+                if i[I_PENDING_AT] < 0 or height > f[F_PENDING_HEIGHT]:
+                    # A larger peak before the one before it was judged replaces that.
+                    i[I_PENDING_AT] = i[I_MAX_AT]
+                    f[F_PENDING_HEIGHT] = height
 
-            if i[_HELD_AT] >= 0 and s - i[_HELD_AT] >= settings[_P_REFRACTORY]:
-                r = max(i[_HELD_R], 0)
-                height = f[_HELD_HEIGHT]
-                i[_HELD_AT] = -1
-                if i[_LEARNT] == 1:
-                    n_out = _judge(
-                        row,
-                        r,
-                        s,
-                        height,
-                        settings,
-                        f,
-                        i,
-                        beats,
-                        noises,
-                        rrs,
-                        out,
-                        out_quality,
-                        n_out,
-                    )
-                elif i[_N_CANDIDATES] < len(all_candidates[row]):
-                    k = i[_N_CANDIDATES]
-                    all_candidates[row, k, 0] = height
-                    all_candidates[row, k, 1] = r
-                    i[_N_CANDIDATES] = k + 1
+            if i[I_PENDING_AT] >= 0 and s - i[I_PENDING_AT] >= settings.after:
+                at, height = i[I_PENDING_AT], f[F_PENDING_HEIGHT]
+                i[I_PENDING_AT] = -1
+                if i[I_LEARNT] == 0:
+                    # The filter's own beginning is no candidate.
+                    begun = i[I_SAMPLES] - (s - at) >= settings.beginning
+                    if begun and height > _FLOOR_MV and i[I_WAITING] < len(strap.waiting):
+                        cut_out(candidate, at, height, settings, strap)
+                        candidate[C_LIKENESS] = 0.0
+                        candidate[C_SHIFT] = 0.0
+                        locate(candidate, s, settings, strap)
+                        strap.waiting[i[I_WAITING]] = candidate
+                        i[I_WAITING] += 1
+                elif height > _FLOOR_MV and height > _WORTH * f[F_HIGH] * sunk(
+                    elapsed_since_beat(s, i), settings, f
+                ):
+                    cut_out(candidate, at, height, settings, strap)
+                    align(candidate, strap.templates)
+                    locate(candidate, s, settings, strap)
+                    _consider(row, candidate, s, settings, judge, strap, trace, out, counts)
 
-            if i[_LEARNT] == 0:
-                if i[_SAMPLES] >= settings[_P_LEARNING]:
-                    n_out = _learn(
-                        row,
-                        s,
-                        settings,
-                        f,
-                        i,
-                        all_candidates[row],
-                        beats,
-                        noises,
-                        rrs,
-                        out,
-                        out_quality,
-                        n_out,
-                    )
+            if i[I_LEARNT] == 0:
+                if i[I_SAMPLES] >= settings.learning:
+                    _learn(row, s, settings, judge, strap, trace, out, counts)
                 continue
+            if i[I_HELD] == 1 and s - strap.held[C_AT] >= settings.after + settings.rival:
+                counts[0] = _settle(row, s, settings, strap, out, counts[0])
+            if i[I_WAITING] > 0 and f[F_RR] > 0.0:
+                _search_back(row, s, settings, strap, out, counts)
+    return counts
 
-            if f[_BACK_HEIGHT] > 0.0 and f[_RR] > 0.0:
-                now = s - settings[_P_DELAY]
-                if _elapsed(now, i) > _SEARCH_BACK_RR * f[_RR]:
-                    threshold = max(_SEARCH_BACK_RATIO * _threshold(now, settings, f, i), _noise(f))
-                    if f[_BACK_HEIGHT] > threshold:
-                        height = f[_BACK_HEIGHT]
-                        next_height = f[_NEXT_HEIGHT]
-                        # The largest peak since the last beat is this beat: it says nothing about the noise.
-                        f[_RIVAL] = 0.0
-                        n_out = _announce(
-                            row, i[_BACK_R], s, height, f, i, beats, noises, rrs, out, out_quality, n_out
-                        )
-                        f[_BACK_HEIGHT] = next_height
-                        i[_BACK_R] = i[_NEXT_R]
-    return n_out
+
+@compiled
+def _qualities(values: NDArray[np.float64], judge: Judge) -> NDArray[np.float32]:
+    quality = np.empty(len(values), np.float32)
+    for k in range(len(values)):
+        quality[k] = trust(values[k], judge)
+    return quality
+
+
+def _settings(rate_hz: float) -> Settings:
+    def samples(seconds: float) -> int:
+        return max(1, round(seconds * rate_hz))
+
+    offsets = (np.arange(POINTS) - POINTS_BEFORE) * STEP_S * rate_hz
+    base = np.floor(offsets + 1e-9)
+    fraction = np.where(offsets - base > 1e-6, offsets - base, 0.0)
+    narrow = position_sections(rate_hz)
+    narrow_delay_s = group_delay_s(narrow, rate_hz, _QRS_HZ)
+    return Settings(
+        derivative=samples(_DERIVATIVE_S),
+        average=samples(_AVERAGE_S),
+        fall=samples(_FALL_S),
+        after=samples(_AFTER_S) + 1,
+        rival=samples(_RIVAL_S),
+        refractory=samples(REFRACTORY_S),
+        learning=samples(LEARNING_S),
+        delay=round((group_delay_s(detector_sections(rate_hz), rate_hz, _QRS_HZ) + narrow_delay_s) * rate_hz),
+        second=samples(1.0),
+        extra=samples(0.02),
+        back=samples(_SEARCH_BACK_FROM_S),
+        beginning=samples(_BEGINNING_S),
+        run_in=samples(_RUN_IN_S),
+        narrow_delay=round(narrow_delay_s * rate_hz),
+        narrow=np.concatenate([narrow[0, :3], narrow[0, 4:]]),
+        base=base.astype(np.int64),
+        fraction=fraction,
+    )
 
 
 class RPeakBank(RowStage):
@@ -388,46 +376,28 @@ class RPeakBank(RowStage):
         Sampling rate.
     capacity : int
         Rows to begin with.
-
-    References
-    ----------
-    P. S. Hamilton, W. J. Tompkins, "Quantitative investigation of QRS detection rules using the MIT/BIH arrhythmia
-    database", IEEE Trans. Biomed. Eng. 33 (1986).
-    P. S. Hamilton, "Open source ECG analysis", Computers in Cardiology 29 (2002).
+    judge : Judge, optional
+        Weights; those that come with the package by default.
     """
 
-    def __init__(self, rate_hz: float, *, capacity: int) -> None:
-        def samples(seconds: float) -> int:
-            return max(1, round(seconds * rate_hz))
-
-        delay_s = group_delay_s(detector_sections(rate_hz), rate_hz, 12.0)
-        self._settings = np.array(
-            [
-                samples(_DERIVATIVE_S),
-                samples(_AVERAGE_S),
-                samples(_FALL_S),
-                samples(REFRACTORY_S),
-                samples(_SEARCH_BACK_FROM_S),
-                samples(LEARNING_S),
-                round(delay_s * rate_hz),
-                samples(1.0),
-                samples(0.02),
-            ],
-            np.int64,
-        )
-        self._peaks_per_sample = 1.0 / samples(REFRACTORY_S)
-        length = 1 << int(np.ceil(np.log2(samples(_AVERAGE_S + _FALL_S + 0.1))))
-        self._state = Rows(version=2, capacity=capacity)
-        self._state.add("ring", np.float64, (length,))
-        self._state.add("slopes", np.float64, (length,))
-        self._state.add("floats", np.float64, (9,))
-        begin = np.zeros(13, np.int64)
-        begin[[_HELD_AT, _LAST_R]] = -1
-        self._state.add("integers", np.int64, (13,), begin)
-        self._state.add("beats", np.float64, (_KEPT,))
-        self._state.add("noises", np.float64, (_KEPT,))
-        self._state.add("rrs", np.float64, (_KEPT,))
-        self._state.add("candidates", np.float64, (_CANDIDATES, 2))
+    def __init__(self, rate_hz: float, *, capacity: int, judge: Judge | None = None) -> None:
+        self._settings = _settings(rate_hz)
+        self._judge = judge or load_judge()
+        self._peaks_per_sample = 1.0 / self._settings.refractory
+        floats = np.zeros(FLOATS)
+        floats[F_CONFIDENCE] = _FIRST_CONFIDENCE
+        integers = np.zeros(INTEGERS, np.int64)
+        integers[[I_PENDING_AT, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R]] = -1
+        state = Rows(version=3, capacity=capacity)
+        state.add("ring", np.float64, (1 << int(np.ceil(np.log2(_RING_S * rate_hz))),))
+        state.add("floats", np.float64, (FLOATS,), floats)
+        state.add("integers", np.int64, (INTEGERS,), integers)
+        for name in ("heights", "noises", "sizes", "slopes", "rrs"):
+            state.add(name, np.float64, (KEPT,))
+        state.add("templates", np.float64, (2, POINTS))
+        state.add("waiting", np.float64, (WAITING, CANDIDATE))
+        state.add("held", np.float64, (CANDIDATE,))
+        self._state = state
 
     def process(self, rows: IntArray, first_sample: IntArray, banded: NDArray[np.float64]) -> Peaks:
         """Find R peaks in the next samples.
@@ -439,46 +409,54 @@ class RPeakBank(RowStage):
         banded : ndarray of float64, shape ``[rows, n]``
             Millivolt, filtered by `monitor.filters.detector_sections`.
         """
-        room = len(rows) * (int(banded.shape[1] * self._peaks_per_sample) + _CANDIDATES + 2)
-        out = np.empty((room, 3), np.int64)
-        quality = np.empty(room, np.float32)
-        state = self._state
-        n = _detect(
-            rows,
-            first_sample,
-            banded,
-            self._settings,
-            state["ring"],
-            state["slopes"],
-            state["floats"],
-            state["integers"],
-            state["beats"],
-            state["noises"],
-            state["rrs"],
-            state["candidates"],
-            out,
-            quality,
-        )
-        found = out[:n]
-        return Peaks(
+        return self.traced(rows, first_sample, banded, _NO_TRACE)[0]
+
+    def traced(
+        self, rows: IntArray, first_sample: IntArray, banded: NDArray[np.float64], trace: Trace
+    ) -> tuple[Peaks, NDArray[np.float64], int]:
+        """Do as `process`, and keep what training needs.
+
+        Parameters
+        ----------
+        rows, first_sample, banded
+            See `process`.
+        trace : Trace
+            Filled in with each candidate that was judged; may dictate the decisions.
+
+        Returns
+        -------
+        Peaks
+            The R peaks.
+        ndarray of float64, shape ``[peaks, BEATS_OF_TRUST]``
+            What their quality was read from.
+        int
+            How many candidates were judged.
+        """
+        room = len(rows) * (int(banded.shape[1] * self._peaks_per_sample) + WAITING + 2)
+        out = Output(np.empty((room, 3), np.int64), np.empty((room, BEATS_OF_TRUST)))
+        bank = Strap(*(self._state[name] for name in Strap._fields))
+        counts = _detect(rows, first_sample, banded, self._settings, self._judge, bank, trace, out)
+        found, values = out.peaks[: counts[0]], out.trust[: counts[0]]
+        peaks = Peaks(
             rows=found[:, 0].copy(),
             r_sample=found[:, 1].copy(),
             known_sample=found[:, 2].copy(),
-            quality=quality[:n].copy(),
+            quality=_qualities(values, self._judge),
         )
+        return peaks, values, int(counts[1])
 
     def restart(self, rows: IntArray) -> None:
         """Let `rows` go on after a gap: what was learnt stays, the RR interval over the gap is void."""
         state = self._state
-        state.reset(rows, ("ring", "slopes", "candidates"))
+        state.reset(rows, ("ring", "waiting", "held"))
         floats, integers = state["floats"], state["integers"]
-        for column in (_SUM, _MAX, _BACK_HEIGHT, _NEXT_HEIGHT, _RIVAL):
+        for column in (F_SUM, F_MAX, F_RIVAL, F_DOUBT):
             floats[rows, column] = 0.0
-        integers[rows, _HELD_AT] = -1
-        integers[rows, _LAST_R] = -1
-        integers[rows, _VOID] = 1
-        integers[rows, _SAMPLES] = 0
-        integers[rows, _N_CANDIDATES] = 0
+        for column in (I_PENDING_AT, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R):
+            integers[rows, column] = -1
+        integers[rows, I_VOID] = 1
+        for column in (I_HELD, I_SAMPLES, I_WAITING):
+            integers[rows, column] = 0
 
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""

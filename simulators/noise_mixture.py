@@ -34,7 +34,8 @@ def noisy_segments(rate_hz: float, samples: int) -> IntArray:
     """
     begins = np.arange(CLEAN_FIRST_S * rate_hz, samples, 2 * SEGMENT_S * rate_hz)
     ends = np.minimum(begins + SEGMENT_S * rate_hz, samples)
-    return np.rint(np.stack([begins, ends], axis=1)).astype(np.int64)
+    segments: IntArray = np.rint(np.stack([begins, ends], axis=1)).astype(np.int64)
+    return segments
 
 
 def score_noisy_only(truth: Truth, samples: int) -> Truth:
