@@ -9,9 +9,7 @@ than a minute another recording begins. Nothing that happens to the disk stops t
 counted as dropped, and tried again later.
 """
 
-import fcntl
 import os
-import shutil
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,19 +25,10 @@ import structlog
 from monitor.annotation_writer import UNSURE_SYMBOL
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
 from monitor.contract import UNSURE
-from monitor.errors import PacketError, RecordError
+from monitor.errors import PacketError
 from monitor.live_state import BeatEntry
-from monitor.record_file import (
-    RecordFile,
-    RecordHead,
-    finish,
-    is_unfinished,
-    remove,
-    room_of,
-    size_of,
-    unfinished,
-    write_joined,
-)
+from monitor.record_file import RecordFile, RecordHead
+from monitor.record_shelf import hold, join, make_room
 from monitor.wire import Topic, decode_samples
 
 FILL_S: Final = 60.0
@@ -54,7 +43,6 @@ SILENT_S: Final = 600.0
 _TIDY_S: Final = 30.0
 _PENDING: Final = 256
 _HEADS_KEPT: Final = 1024
-_SEGMENT: Final = "_[0-9][0-9][0-9][0-9]"
 
 _log = structlog.stdlib.get_logger(__name__)
 Key = tuple[str, str]
@@ -179,12 +167,7 @@ class Recorder:
         self._tidied_at = float("-inf")
         self.counters = RecorderCounters()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise RecordError(f"{folder}: another recorder writes there; choose another folder") from error
+        self._lock = hold(folder)
         self._try(self._make_room, float("-inf"))
 
     @property
@@ -391,44 +374,16 @@ class Recorder:
         self.counters.segments += 1
         if recording.growing is None and not recording.lingering:
             # Only now: joined after each segment, a long session would be read again and again.
-            self._join(recording.stem)
-
-    def _join(self, stem: Path) -> None:
-        write_joined(stem, self._segments(stem))
-
-    @staticmethod
-    def _segments(stem: Path) -> list[Path]:
-        """Return the finished segments of a recording, in order."""
-        headers = sorted(stem.parent.glob(f"{stem.name}{_SEGMENT}.hea"))
-        return [header.with_suffix("") for header in headers if not is_unfinished(header.with_suffix(""))]
+            join(recording.stem)
 
     def _make_room(self, _now: float) -> None:
-        """Finish what a crash or a full disk left, and remove the oldest segments until the rest fits."""
-        free = shutil.disk_usage(self._folder).free
-        if free < self._limits.keep_free_bytes:
-            raise OSError(0, f"only {free / 1e9:.1f} GB of the disk are free", str(self._folder))
         ours = {file.stem for w in self._wearers.values() for r in w.recordings for file in r.files()}
-        for stem in unfinished(self._folder):
-            if stem not in ours:
-                samples = finish(stem)
-                self._join(_whole_of(stem))
-                _log.info("finished a record that had been left", record=stem.name, samples=samples)
-        sizes = {
-            header.with_suffix(""): size_of(header.with_suffix(""))
-            for header in self._folder.rglob(f"*{_SEGMENT}.hea")
-        }
-        total = sum(room_of(file) for file in self._folder.rglob("*.*"))
-        for stem in sorted(sizes.keys() - ours, key=_finished_at):
-            if total <= self._limits.most_bytes:
-                break
-            remove(stem)
-            total -= sizes[stem]
-            self.counters.removed_segments += 1
-            whole = _whole_of(stem)
-            if whole.with_name(f"{whole.name}.hea").exists():
-                self._join(whole)
-        if total > self._limits.most_bytes:
-            raise OSError(0, "what is being recorded takes more room than it may", str(self._folder))
+        self.counters.removed_segments += make_room(
+            self._folder,
+            most_bytes=self._limits.most_bytes,
+            keep_free_bytes=self._limits.keep_free_bytes,
+            growing=ours,
+        )
 
     def _try(self, work: Callable[[float], None], now: float) -> None:
         if self._suspended:
@@ -445,11 +400,3 @@ class Recorder:
         self._retry_at = now + RETRY_S
         for wearer in self._wearers.values():
             wearer.recordings.clear()
-
-
-def _whole_of(segment: Path) -> Path:
-    return segment.with_name(segment.name.rpartition("_")[0])
-
-
-def _finished_at(stem: Path) -> tuple[float, Path]:
-    return stem.with_suffix(".hea").stat().st_mtime, stem
