@@ -7,6 +7,7 @@ import msgspec
 from monitor.alarm_inputs import Whose
 from monitor.catalogue import AlarmRule, Kind
 from monitor.contract import Alarm
+from monitor.live_state import ActiveAlarm
 
 SAME_EPISODE_S: Final = 2.0
 """Two onsets of one kind this close, in seconds of samples, are one episode: it is told as over no sooner."""
@@ -105,3 +106,26 @@ def nearest_open(own: AthleteAlarms, identity: str) -> Open | None:
         return nearest
     # The server keeps one alarm of a kind open at a time; a monitor that began later knows it by another onset.
     return next((known for known in alike if not known.over), None)
+
+
+def shown(known: Open, rule: AlarmRule) -> ActiveAlarm:
+    """Return an open alarm as an athlete's state lists it."""
+    alarm = known.alarm
+    asks = not known.acknowledged_by and not known.unanswered
+    return ActiveAlarm(
+        identity=alarm.identity,
+        kind=alarm.kind,
+        priority=alarm.priority,
+        technical=alarm.technical,
+        message=alarm.message,
+        action=alarm.action,
+        raised_at=alarm.at,
+        acknowledged_by=known.acknowledged_by,
+        cleared=known.over,
+        acknowledged_at=known.acknowledged_at,
+        strap=alarm.strap,
+        escalated=known.escalated,
+        answer_by=known.asked_at + rule.answer_within_s if asks and rule.answer_within_s is not None else 0.0,
+        unanswered=known.unanswered,
+        repeats=known.repeats,
+    )

@@ -40,9 +40,10 @@ from monitor.alarm_state import (
     is_unanswered,
     nearest_open,
     same_episode,
+    shown,
 )
 from monitor.catalogue import AlarmRule, Kind, RuleChange, changed_rules, escalates
-from monitor.contract import PRIORITIES, Alarm, AlarmTransition, Priority, RhythmEvent, RowState
+from monitor.contract import PRIORITIES, Alarm, Priority, RhythmEvent, RowState
 from monitor.live_state import ActiveAlarm, by_urgency
 from monitor.responses import AuditEntry, Command
 from monitor.rows import number_in
@@ -206,7 +207,11 @@ class AlarmMachine:
     def active(self, team: str, athlete: str) -> list[ActiveAlarm]:
         """Return the alarms of one athlete that belong on screen, most urgent first."""
         own = self._athletes.get((team, athlete))
-        return by_urgency([self._shown(known) for known in own.open.values()]) if own else []
+        return (
+            by_urgency([shown(known, self._rules[known.alarm.kind]) for known in own.open.values()])
+            if own
+            else []
+        )
 
     def pause_of(self, team: str, athlete: str) -> tuple[float, str, str]:
         """Return until when (Unix seconds) an athlete's alarms make no sound, who paused, and what that covers."""
@@ -459,15 +464,7 @@ class AlarmMachine:
 
     # --- what is told ----------------------------------------------------------------------------------------------
 
-    def _alarm(
-        self,
-        whose: Whose,
-        event: RhythmEvent,
-        rule: AlarmRule,
-        now: float,
-        *,
-        transition: AlarmTransition = "raised",
-    ) -> Alarm:
+    def _alarm(self, whose: Whose, event: RhythmEvent, rule: AlarmRule, now: float) -> Alarm:
         return Alarm(
             team=whose.team,
             athlete=whose.athlete,
@@ -475,7 +472,7 @@ class AlarmMachine:
             boot=whose.boot,
             kind=event.kind,
             episode=event.episode,
-            transition=transition,
+            transition="raised",
             priority=rule.priority,
             technical=rule.technical,
             known_sample=event.known_sample,
@@ -488,28 +485,6 @@ class AlarmMachine:
             action=rule.action,
             model=self._model,
             settings_hash=self._settings_hash,
-        )
-
-    def _shown(self, known: Open) -> ActiveAlarm:
-        alarm = known.alarm
-        within_s = self._rules[alarm.kind].answer_within_s
-        asks = within_s is not None and not known.acknowledged_by and not known.unanswered
-        return ActiveAlarm(
-            identity=alarm.identity,
-            kind=alarm.kind,
-            priority=alarm.priority,
-            technical=alarm.technical,
-            message=alarm.message,
-            action=alarm.action,
-            raised_at=alarm.at,
-            acknowledged_by=known.acknowledged_by,
-            cleared=known.over,
-            acknowledged_at=known.acknowledged_at,
-            strap=alarm.strap,
-            escalated=known.escalated,
-            answer_by=known.asked_at + within_s if asks and within_s is not None else 0.0,
-            unanswered=known.unanswered,
-            repeats=known.repeats,
         )
 
     def _most_urgent(self, team: str, athlete: str) -> Priority | None:
