@@ -18,6 +18,14 @@ from monitor.live_state import (
 from simulators.scenario_seen import Seen
 
 _AT_ONCE: Final = 5000
+_COUNTERS: Final = (
+    "packets_received",
+    "packets_lost",
+    "packets_duplicate",
+    "packets_refused",
+    "packets_late",
+    "packets_other",
+)
 
 
 class ScenarioReader:
@@ -44,10 +52,14 @@ class ScenarioReader:
         self._athletes = athletes
         self._monitor_id = monitor_id
         self._last: dict[str, str] = {}
+        self._before: dict[str, AthleteState] = {}
         self.seen = Seen()
 
     async def begin(self) -> None:
-        """Begin where the Streams end now: what earlier runs left is no part of this one."""
+        """Begin where the Streams and the link counters stand now: what was before is no part of this run."""
+        await self.read_states()
+        self._before = dict(self.seen.states)
+        self.seen.states.clear()
         for key in (alarms_key(self._team), *self._athlete_of):
             newest: Any = await self._client.xrevrange(key, count=1)
             self._last[key] = newest[0][0].decode() if newest else "0-0"
@@ -78,7 +90,8 @@ class ScenarioReader:
         for athlete in self._athletes:
             payload: Any = await self._client.hget(athlete_key(self._team, athlete), "state")
             if payload is not None:
-                self.seen.states[athlete] = msgspec.msgpack.decode(payload, type=AthleteState)
+                state = msgspec.msgpack.decode(payload, type=AthleteState)
+                self.seen.states[athlete] = _since(state, self._before.get(athlete))
         await self.read_monitor()
 
     async def read_monitor(self) -> MonitorState | None:
@@ -94,3 +107,12 @@ class ScenarioReader:
                 self.seen.monitor = msgspec.msgpack.decode(heartbeat, type=MonitorState)
                 return self.seen.monitor
         return None
+
+
+def _since(state: AthleteState, before: AthleteState | None) -> AthleteState:
+    """Return a state whose link counters begin with this run; a monitor that has started anew counts from 0 anyway."""
+    if before is None or state.packets_received < before.packets_received:
+        return state
+    counted = {name: getattr(state, name) - getattr(before, name) for name in _COUNTERS}
+    changed: AthleteState = msgspec.structs.replace(state, **counted)
+    return changed

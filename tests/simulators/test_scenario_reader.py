@@ -1,0 +1,50 @@
+"""The outside reader: what was before a run is no part of it."""
+
+import msgspec
+
+from monitor.embedded import EmbeddedServer
+from monitor.live_state import AthleteState, BeatEntry, athlete_key, beats_key
+from monitor.sinks import open_redis
+from simulators.scenario_reader import ScenarioReader
+
+
+def _state(received: int, late: int) -> bytes:
+    return msgspec.msgpack.encode(
+        AthleteState(
+            team="t", athlete="ada", strap="s", online=True, updated_at=1.0, last_packet_at=1.0, boot=1,
+            last_sample=9, rate_hz=250.0, lead="I", source="", trained_on=False, rate_bpm=None, quality=1.0,
+            quality_category="good", coverage=1.0, recent_labels=[], counts={}, packets_received=received,
+            packets_lost=0, packets_duplicate=0, packets_refused=0, packets_late=late, alarms=[],
+        )
+    )  # fmt: skip
+
+
+def _beat(r_sample: int) -> bytes:
+    return msgspec.msgpack.encode(
+        BeatEntry(
+            boot=1, r_sample=r_sample, known_sample=r_sample + 9, label="N", probabilities=(), quality=1.0,
+            rr_s=None, due_at=1.0,
+        )
+    )  # fmt: skip
+
+
+async def test_only_what_is_new_counts(embedded_server: EmbeddedServer) -> None:
+    """Beats and counters of an earlier run are left out; counters of a monitor that began anew stand as they are."""
+    client = open_redis(embedded_server.url)
+    await client.hset(athlete_key("t", "ada"), mapping={"state": _state(100, 3)})
+    await client.xadd(beats_key("t", "ada"), {"beat": _beat(1)})
+    reader = ScenarioReader(client, team="t", athletes=["ada"], monitor_id=None)
+    await reader.begin()
+    assert await reader.read() == 0
+    await client.xadd(beats_key("t", "ada"), {"beat": _beat(2)})
+    await client.hset(athlete_key("t", "ada"), mapping={"state": _state(160, 4)})
+    assert await reader.read() == 1
+    await reader.read_states()
+    state = reader.seen.states["ada"]
+    assert (state.packets_received, state.packets_late) == (60, 1)
+    assert [beat.r_sample for _, beat in reader.seen.beats["ada"]] == [2]
+    await client.hset(athlete_key("t", "ada"), mapping={"state": _state(20, 0)})
+    await reader.read_states()
+    assert reader.seen.states["ada"].packets_received == 20
+    assert await reader.read_monitor() is None
+    await client.aclose()
