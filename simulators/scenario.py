@@ -11,32 +11,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from monitor.catalogue import CATALOGUE
 from monitor.errors import SettingsError
-from monitor.settings import AthleteSettings
-from simulators.noise import NoiseKind
 from simulators.scenario_hearts import read_heart
 from simulators.scenario_keys import unknown_key
+from simulators.scenario_tables import MOST_STRAPS, Length, Name, Seconds, Share, StrapTable, Table
 
 SUFFIX: Final = ".toml"
-LONGEST_S: Final = 6 * 3600.0
-MOST_STRAPS: Final = 2_000
 BrokerName = Literal["embedded", "mosquitto"]
 
-_Seconds = Annotated[float, Field(ge=0.0, le=LONGEST_S)]
-_Length = Annotated[float, Field(gt=0.0, le=LONGEST_S)]
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
-_Stretch = tuple[_Seconds, _Length]
 
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Allowance(_Table):
+class Allowance(Table):
     """What a run may lack before it has failed; by default nothing.
 
     Attributes
@@ -53,161 +40,16 @@ class Allowance(_Table):
         Seconds from a beat's last sample to its entry that 99 % of them may take; not judged if left out.
     """
 
-    missed_beats: _Share = 0.0
-    extra_beats: _Share = 0.0
-    wrong_classes: _Share = 1.0
-    missed_events: dict[str, Annotated[int, Field(ge=0)]] = {}
-    false_alarms: dict[str, Annotated[int, Field(ge=0)]] = {}
+    missed_beats: Share = 0.0
+    extra_beats: Share = 0.0
+    wrong_classes: Share = 1.0
+    missed_events: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    false_alarms: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     unaccounted_packets: Annotated[int, Field(ge=0)] = 0
     latency_p99_s: Annotated[float, Field(gt=0.0)] | None = None
 
 
-class BurstTable(_Table):
-    """Losses in bursts, see `simulators.radio.Bursts`."""
-
-    enter: _Share
-    leave: _Share
-    loss: _Share = 1.0
-
-
-class RadioTable(_Table):
-    """A strap's radio, see `simulators.radio.RadioSettings`; stretches are pairs of begin and length."""
-
-    loss: _Share = 0.0
-    duplicates: _Share = 0.0
-    reorder: _Share = 0.0
-    jitter_s: Annotated[float, Field(ge=0.0, le=60.0)] = 0.0
-    bursts: BurstTable | None = None
-    dropouts: list[_Stretch] = []
-    dropouts_lost: list[_Stretch] = []
-    lead_off: list[_Stretch] = []
-
-
-class _BodyTable(_Table):
-    at_s: _Seconds = 0.0
-    length_s: _Length | None = None
-
-
-class NoiseTable(_BodyTable):
-    """Noise, see `simulators.body.Noise`; `record` names the WFDB record of kind ``"record"``."""
-
-    kind: NoiseKind
-    snr_db: Annotated[float, Field(ge=-60.0, le=120.0)] | None = None
-    rms_mv: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
-    hz: Annotated[float, Field(gt=0.0, le=500.0)] = 50.0
-    growth: Annotated[float, Field(ge=0.0, le=100.0)] = 2.0
-    record: str | None = None
-
-
-class SaturationTable(_BodyTable):
-    """Saturation, see `simulators.body.Saturation`."""
-
-    limit_mv: Annotated[float, Field(gt=0.0, le=1000.0)] = 5.0
-    offset_mv: Annotated[float, Field(ge=-1000.0, le=1000.0)] = 12.0
-
-
-class InvertedTable(_BodyTable):
-    """Inverted polarity."""
-
-
-class GainTable(_BodyTable):
-    """A gain that nobody tells, see `simulators.body.Gain`."""
-
-    factor: Annotated[float, Field(gt=0.0, le=1000.0)]
-
-
-class ContactTable(_BodyTable):
-    """Contact lost without a word, see `simulators.body.ContactLost`."""
-
-    floating_mv: Annotated[float, Field(ge=0.0, le=100.0)] = 0.0
-
-
-class RebootTable(_Table):
-    """The strap starts again.
-
-    Attributes
-    ----------
-    at_s : float
-        When it goes off.
-    off_s : float
-        For how long.
-    """
-
-    at_s: _Length
-    off_s: Annotated[float, Field(ge=0.0, le=LONGEST_S)] = 2.0
-
-
-class ClockTable(_Table):
-    """The strap's clock: how fast its crystal is, and pairs of when it is set and by how many seconds."""
-
-    drift_ppm: Annotated[float, Field(ge=-10_000.0, le=10_000.0)] = 0.0
-    jumps: list[tuple[_Seconds, float]] = []
-
-
-class BatteryTable(_Table):
-    """Charge at the begin and at the end, 0 to 1; with 0 at the end the strap dies there."""
-
-    begin: _Share = 1.0
-    end: _Share = 0.0
-
-
-class StrapTable(_Table):
-    """One strap, or several alike.
-
-    Attributes
-    ----------
-    athlete : str
-        Pseudonym; with `copies` it is followed by a number.
-    copies : int
-        How many straps, each a little further on in the same record.
-    strap : str or None
-        The strap's own name, by default the athlete's. Two straps of one athlete need two names.
-    record : str or None
-        A WFDB record, or ``"excerpt"``; else `synthetic` describes the heart.
-    synthetic : dict or None
-        See `simulators.scenario_hearts`.
-    lead : str or None
-        Lead of the record.
-    start_s : float
-        Where in the record it begins.
-    joins_s, leaves_s : float, float or None
-        When in the session the strap is switched on, and off; to the session's end if left out.
-    packet_s : float
-        Seconds of signal in a packet.
-    limits : AthleteSettings
-        The athlete's own limits, for a monitor that the scenario starts itself.
-    """
-
-    athlete: _Name
-    copies: Annotated[int, Field(ge=1, le=MOST_STRAPS)] = 1
-    strap: _Name | None = None
-    record: str | None = None
-    synthetic: dict[str, Any] | None = None
-    lead: str | None = None
-    start_s: _Seconds = 0.0
-    joins_s: _Seconds = 0.0
-    leaves_s: _Length | None = None
-    packet_s: Annotated[float, Field(gt=0.0, le=30.0)] = 0.25
-    radio: RadioTable = RadioTable()
-    noise: list[NoiseTable] = []
-    saturation: list[SaturationTable] = []
-    inverted: list[InvertedTable] = []
-    gain: list[GainTable] = []
-    contact_lost: list[ContactTable] = []
-    reboot: list[RebootTable] = []
-    skips: list[_Stretch] = []
-    clock: ClockTable = ClockTable()
-    battery: BatteryTable | None = None
-    limits: AthleteSettings = AthleteSettings()
-
-    @model_validator(mode="after")
-    def _has_one_heart(self) -> Self:
-        if (self.record is None) == (self.synthetic is None):
-            raise ValueError(f"strap of {self.athlete!r}: give either record or synthetic")
-        return self
-
-
-class ExpectTable(_Table):
+class ExpectTable(Table):
     """An alarm that has to come.
 
     Attributes
@@ -222,10 +64,10 @@ class ExpectTable(_Table):
         It may come, but need not.
     """
 
-    athlete: _Name
+    athlete: Name
     alarm: str
-    at_s: _Seconds
-    within_s: _Length = 10.0
+    at_s: Seconds
+    within_s: Length = 10.0
     optional: bool = False
 
     @field_validator("alarm")
@@ -236,7 +78,7 @@ class ExpectTable(_Table):
         return alarm
 
 
-class OutageTable(_Table):
+class OutageTable(Table):
     """The broker goes away and comes back.
 
     Attributes
@@ -247,12 +89,12 @@ class OutageTable(_Table):
         In order, or as in a crash.
     """
 
-    at_s: _Length
-    away_s: _Length = 2.0
+    at_s: Length
+    away_s: Length = 2.0
     how: Literal["stop", "kill"] = "stop"
 
 
-class Scenario(_Table):
+class Scenario(Table):
     """A whole scenario.
 
     Attributes
@@ -281,15 +123,15 @@ class Scenario(_Table):
 
     title: str
     description: str = ""
-    seconds: _Length
+    seconds: Length
     seed: Annotated[int, Field(ge=0)] = 0
-    team: _Name = "scenario"
+    team: Name = "scenario"
     speed: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
     broker: BrokerName = "embedded"
     allow: Allowance = Allowance()
     strap: Annotated[list[StrapTable], Field(min_length=1)]
-    expect: list[ExpectTable] = []
-    outage: list[OutageTable] = []
+    expect: list[ExpectTable] = Field(default_factory=list)
+    outage: list[OutageTable] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _names_whom_it_expects(self) -> Self:

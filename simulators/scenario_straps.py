@@ -33,8 +33,9 @@ from simulators.ledger import Ledger, TroubleEntry, TroubleKind
 from simulators.noise import Effort
 from simulators.radio import Bursts, RadioSettings, Stretch
 from simulators.records import Record, read_record
-from simulators.scenario import NoiseTable, Scenario, StrapTable, athletes_of
+from simulators.scenario import Scenario, athletes_of
 from simulators.scenario_hearts import read_heart
+from simulators.scenario_tables import NoiseTable, StrapTable
 from simulators.strap import ClockJump, Strap
 from simulators.synthetic import synthesize_session
 

@@ -9,7 +9,8 @@ import msgspec
 
 from simulators.ledger import AnyEntry, Cause, TroubleKind
 from simulators.noise import NOISE_KINDS
-from simulators.scenario import Scenario, StrapTable, parse_scenario, shipped_scenarios
+from simulators.scenario import Scenario, parse_scenario, shipped_scenarios
+from simulators.scenario_tables import StrapTable
 
 _PAGE = (Path(__file__).parents[2] / "docs" / "simulators.md").read_text(encoding="utf-8")
 
