@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.compiled import compiled
 from monitor.contract import (
     UNSURE_LABEL,
     Beats,
@@ -33,6 +34,28 @@ from monitor.rows import Rows, RowStage
 
 EVIDENCE_BEATS: Final = 64
 """So many beats at most are told with an event."""
+_TRUSTED_QUALITY: Final = 0.5
+
+
+@compiled
+def _remember(
+    rows: NDArray[np.int64],
+    r_sample: NDArray[np.int64],
+    label: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    quality: NDArray[np.float64],
+    evidence: NDArray[np.float64],
+) -> None:
+    for beat in range(len(rows)):
+        kept = evidence[rows[beat]]
+        for k in range(EVIDENCE_BEATS - 1):
+            kept[k] = kept[k + 1]
+        called = label[beat]
+        kept[-1, 0] = r_sample[beat]
+        # A beat that cannot be trusted is no evidence for its class.
+        kept[-1, 1] = called if quality[beat] >= _TRUSTED_QUALITY else UNSURE_LABEL
+        kept[-1, 2] = probabilities[beat, called] if called != UNSURE_LABEL else 0.0
+        kept[-1, 3] = quality[beat]
 
 
 class RhythmBank(RowStage):
@@ -258,8 +281,14 @@ class RhythmBank(RowStage):
         )
 
     def _keep(self, beats: Beats) -> None:
-        for row in np.unique(beats.rows).tolist():
-            self._state["evidence"][row] = _appended(self._state["evidence"][row], beats, beats.rows == row)
+        _remember(
+            beats.rows,
+            beats.r_sample,
+            beats.label.astype(np.int64),
+            beats.probabilities,
+            beats.quality.astype(np.float64),
+            self._state["evidence"],
+        )
 
     def _events(self, found: list[Found], rows: IntArray, beats: Beats) -> list[RhythmEvent]:
         if not any(len(part.events) for part in found):
@@ -313,9 +342,6 @@ def _appended(evidence: NDArray[np.float64], beats: Beats, chosen: NDArray[np.bo
     label = np.where(quality < _TRUSTED_QUALITY, UNSURE_LABEL, label)
     new = np.stack([beats.r_sample[index], label, of_label, quality], axis=1)
     return np.concatenate([evidence, new])[-EVIDENCE_BEATS:]
-
-
-_TRUSTED_QUALITY: Final = 0.5
 
 
 def _told(beats: NDArray[np.float64]) -> list[tuple[int, int, float]]:
