@@ -92,6 +92,26 @@ def _results(card: ModelCard) -> str:
     else:
         parts += ["### DS2 (test)", _summary(_variants(ds2)), _by_class(ds2["gross"])]
         parts += ["### DS2 by record", _by_record(ds2["records"])]
+    adapted = card.results.get("adapted")
+    if adapted:
+        parts += [
+            "### Adapted to the patient",
+            f"{adapted['protocol'].capitalize()}. Corrected: {adapted['adapted_records']} of {adapted['records']}.",
+            _summary({f"{title} correction": adapted[title] for title in ("without", "with")}),
+        ]
+    if ds2 is not None and "calibration" in ds2:
+        parts += [
+            "### Certainty",
+            _certainty(ds2),
+            _table(
+                ("unsure below", "share answered", "accuracy of those"),
+                [tuple(row.values()) for row in ds2["calibration"]["answered"]],
+            ),
+        ]
+    if card.results.get("frozen"):
+        results = {title: part["gross"] for title, part in card.results["frozen"].items()}
+        parts += ["### Other recordings, never trained on", _summary(results)]
+        parts += [_by_class(result) for result in results.values()]
     folds = card.results.get("cross_validation")
     if folds:
         parts += [
@@ -100,6 +120,21 @@ def _results(card: ModelCard) -> str:
             *(_by_class(result) for result in folds.values()),
         ]
     return "\n\n".join(parts)
+
+
+def _certainty(ds2: dict[str, Any]) -> str:
+    intervals = ", ".join(f"{key} {low:.3f} to {high:.3f}" for key, (low, high) in ds2["intervals"].items())
+    return (
+        f"Expected calibration error on DS2: {_cell(ds2['calibration']['error'])} (15 bins). Median over records with the "
+        f"class: {_medians(ds2['medians'])}. 95 % intervals, bootstrap over records: {intervals}."
+    )
+
+
+def _medians(medians: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} Se {_cell(value['se'])}, +P {_cell(value['ppv'])} ({value['records']} records)"
+        for name, value in medians.items()
+    )
 
 
 def _variants(ds2: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ def evaluate_ds2(
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors file; the shipped Grunet by default.")
     ] = None,
+    frozen_too: Annotated[
+        bool, typer.Option("--frozen/--no-frozen", help="Test on svdb's and edb's records kept aside too.")
+    ] = True,
     reason: Annotated[str, typer.Option(help="Why DS2 is looked at, for the log.")],
 ) -> None:
     """Test weights on DS2, once, and write what came out into the log and the card.
@@ -42,13 +45,8 @@ def evaluate_ds2(
     beats = load_beats(DS2, report=lambda name: print(name, flush=True))
     results = evaluate(classifier, beats)
     adapted = evaluate_adapted(Adapter(path), beats, dict.fromkeys(DS2, 360.0))
-    frozen = {
-        title: _frozen(classifier, names)
-        for title, names in (
-            ("svdb, ten records never trained on", SVDB_TESTING),
-            ("edb, three records", EDB),
-        )
-    }
+    aside = (("svdb, ten records never trained on", SVDB_TESTING), ("edb, three records", EDB))
+    frozen = {title: _frozen(classifier, names) for title, names in (aside if frozen_too else ())}
     every = {**classifier.card.results, "ds2": results, "adapted": adapted, "frozen": frozen}
     card = msgspec.structs.replace(classifier.card, results=every)
     append(

@@ -250,7 +250,7 @@ class ClassifierSettings(_Section):
         Field(description="Weights (safetensors, its card beside it); left out: the shipped ones"),
     ] = None
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], Field(description="`auto` takes CUDA where there is one")
+        Literal["auto", "cpu", "cuda"], Field(description="`auto` and `cpu` run in NumPy, `cuda` in torch")
     ] = "auto"
     threads: Annotated[int, Field(ge=1, le=64, description="CPU threads of the network")] = 1
 
