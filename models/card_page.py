@@ -125,8 +125,8 @@ def _results(card: ModelCard) -> str:
 def _certainty(ds2: dict[str, Any]) -> str:
     intervals = ", ".join(f"{key} {low:.3f} to {high:.3f}" for key, (low, high) in ds2["intervals"].items())
     return (
-        f"Expected calibration error on DS2: {_cell(ds2['calibration']['error'])} (15 bins). Median over records with the "
-        f"class: {_medians(ds2['medians'])}. 95 % intervals, bootstrap over records: {intervals}."
+        f"Expected calibration error on DS2: {_cell(ds2['calibration']['error'])} (15 bins). Median over records with "
+        f"the class: {_medians(ds2['medians'])}. 95 % intervals, bootstrap over records: {intervals}."
     )
 
 
