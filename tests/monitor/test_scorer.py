@@ -199,11 +199,11 @@ def test_what_a_strap_sent_is_kept_for_a_while() -> None:
     """Packets in any order and with holes come back as they were sent; a hole is a hole, the oldest are forgotten."""
     signal = SentSignal()
     rate_hz, n = 100.0, 50
-    order = [0, 2, 1, 3, 5, *range(6, 400)]
+    order = [0, 2, 1, *range(3, 300), *range(301, 400)]
     for number in order:
         signal.add(_packet(number, n, rate_hz))
     end_sample = 400 * n
-    assert signal.stretch(4 * n, 5 * n).tolist() == [HOLE] * n
+    assert signal.stretch(300 * n, 301 * n).tolist() == [HOLE] * n
     recent = signal.stretch(end_sample - 3 * n, end_sample + 2)
     expected = [5 * (s % 1000) for s in range(end_sample - 3 * n, end_sample)]
     assert recent.tolist() == [*expected, HOLE, HOLE]
