@@ -231,11 +231,8 @@ def _learn(
 def _search_back(
     row: int, known: int, settings: Settings, strap: Strap, out: Output, counts: NDArray[np.int64]
 ) -> None:
-    """Announce the likeliest rejected candidate when the next beat is overdue."""
+    """Announce the likeliest rejected candidate, now that the next beat is overdue."""
     f, i, waiting = strap.floats, strap.integers, strap.waiting
-    judged_until = known - settings.delay - settings.after - settings.rival
-    if elapsed_since_beat(judged_until, i) <= _SEARCH_BACK_RR * f[F_RR]:
-        return
     best = 0
     for k in range(1, i[I_WAITING]):
         if waiting[k, C_PROBABILITY] > waiting[best, C_PROBABILITY]:
@@ -259,6 +256,7 @@ def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in
     mask = bank.ring.shape[1] - 1
     counts = np.zeros(2, np.int64)
     derivative, average = settings.derivative, settings.average
+    lag = settings.delay + settings.after + settings.rival
     candidate = np.zeros(CANDIDATE)
     for position in range(len(rows)):
         row = rows[position]
@@ -324,7 +322,9 @@ def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in
                 continue
             if i[I_HELD] == 1 and s - strap.held[C_AT] >= settings.after + settings.rival:
                 counts[0] = _settle(row, s, settings, strap, out, counts[0])
-            if i[I_WAITING] > 0 and f[F_RR] > 0.0:
+            # Asked here, not in there: a call that hands over so many arrays costs more than the answer.
+            overdue = i[I_WAITING] > 0 and f[F_RR] > 0.0
+            if overdue and elapsed_since_beat(s - lag, i) > _SEARCH_BACK_RR * f[F_RR]:
                 _search_back(row, s, settings, strap, out, counts)
     return counts
 
