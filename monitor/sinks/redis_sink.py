@@ -30,6 +30,7 @@ from monitor.live_state import (
     MONITOR_TTL_S,
     PREFIX,
     TEAMS_KEY,
+    AthleteState,
     BeatEntry,
     athlete_key,
     beats_key,
@@ -48,6 +49,8 @@ from monitor.sinks.outbox import Outbox, Waiting
 _WATCHED_EVERY_S: Final = 1.0
 _GREETING_S: Final = 1.0
 _FAREWELL_S: Final = 1.0
+_HELD_EVERY_S: Final = 3.0
+_HELD_KNOWN: Final = 20_000
 _ALARMS_AT_ONCE: Final = 64
 _WAVES: Final = f"{PREFIX}wave:"
 
@@ -91,6 +94,7 @@ class RedisSink:
         self._lost = asyncio.Event()
         self._alarms_wait = asyncio.Event()
         self._announced: set[str] = set()
+        self._held_at: dict[str, float] = {}
         self._watched: set[tuple[str, str]] = set()
         self._watched_at = -_WATCHED_EVERY_S
         self._tasks: list[asyncio.Task[None]] = []
@@ -254,10 +258,9 @@ class RedisSink:
             pipeline.hset(key, mapping={"state": _encode(state)})
             pipeline.expire(key, ATHLETE_TTL_S)
             names += ["states", "expiry"]
-            for alarm in state.alarms:
-                if not alarm.cleared:
-                    pipeline.set(held_key(state.team, alarm.identity), b"", ex=HELD_TTL_S)
-                    names.append("expiry")
+            for identity in self._held_now(state):
+                pipeline.set(held_key(state.team, identity), b"", ex=HELD_TTL_S)
+                names.append("expiry")
         if teams := {state.team for state in batch.states}:
             pipeline.sadd(TEAMS_KEY, *teams)
             names.append("expiry")
@@ -270,6 +273,20 @@ class RedisSink:
             names.append("heartbeats")
         names += ["audit"] * add_audit(pipeline, batch.audit)
         return names, pipeline
+
+    def _held_now(self, state: AthleteState) -> list[str]:
+        """Return the alarms whose condition we see, and of which we have not said so just now."""
+        now = time.monotonic()
+        if len(self._held_at) > _HELD_KNOWN:
+            self._held_at.clear()
+        seen = [alarm.identity for alarm in state.alarms if not alarm.cleared]
+        due = [
+            identity
+            for identity in seen
+            if now - self._held_at.get(identity, now - HELD_TTL_S) >= _HELD_EVERY_S
+        ]
+        self._held_at.update(dict.fromkeys(due, now))
+        return due
 
     def _count_dropped(self, batch: SinkBatch) -> None:
         for name, count in (
