@@ -1,5 +1,7 @@
 """Counts and fractions of EC57's beat-by-beat comparison."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ def _score(
     reference: list[tuple[int, int]],
     detections: list[tuple[int, int]],
     start_sample: int = 0,
-    **more: IntArray,
+    **more: Any,
 ) -> Score:
     reference_array = np.array(reference, np.int64).reshape(-1, 2)
     detection_array = np.array(detections, np.int64).reshape(-1, 2)
