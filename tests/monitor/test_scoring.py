@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, IntArray
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL
 from monitor.scoring import ClassCounts, QrsCounts, Score, score_beats
 
 N, S, V, F, Q = range(5)
