@@ -59,6 +59,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long, and report")
     arguments = parser.parse_args()
     began = perf_counter()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
     models = (load_classifier(threads=1), load_classifier(CROSS_WEIGHTS, threads=1))
     version = _version(models)
     done: dict[str, list[dict[str, Any]]] = {}
@@ -74,7 +77,7 @@ def main() -> None:
             file.write_text(json.dumps({"seconds": perf_counter() - started, "scores": scores}))
             print(f"{name}: {perf_counter() - started:.0f} s", flush=True)
         done[name] = [json.loads(file.read_text())]
-    summary = _summary(done, models)
+    summary = _summary(done, models, commit)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
     print(f"{arguments.out}: {summary['false_alarms']['hours']:.1f} hours")
@@ -170,7 +173,9 @@ def _scores(
     return scores
 
 
-def _summary(done: dict[str, list[dict[str, Any]]], models: tuple[Classifier, Classifier]) -> dict[str, Any]:
+def _summary(
+    done: dict[str, list[dict[str, Any]]], models: tuple[Classifier, Classifier], commit: str
+) -> dict[str, Any]:
     scores: dict[str, list[AlarmScore]] = {}
     seconds = 0.0
     for name, parts in done.items():
@@ -185,10 +190,9 @@ def _summary(done: dict[str, list[dict[str, Any]]], models: tuple[Classifier, Cl
         score for group in scores.values() for score in group if not score.paced and not score.trained_on
     ]
     high = total(everything).get("high_priority", AlarmCounts())
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "command": "make alarms-report",
-        "commit": commit.stdout.strip(),
+        "commit": commit,
         "machine": {
             "system": platform.system(),
             "processor": platform.machine(),
