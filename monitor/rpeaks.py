@@ -354,7 +354,7 @@ def _settings(rate_hz: float) -> Settings:
         rival=samples(_RIVAL_S),
         refractory=samples(REFRACTORY_S),
         learning=samples(LEARNING_S),
-        delay=round((group_delay_s(detector_sections(rate_hz), rate_hz, _QRS_HZ) + narrow_delay_s) * rate_hz),
+        delay=round(group_delay_s(detector_sections(rate_hz), rate_hz, _QRS_HZ) * rate_hz),
         second=samples(1.0),
         extra=samples(0.02),
         back=samples(_SEARCH_BACK_FROM_S),
