@@ -147,12 +147,39 @@ class Scenario(Table):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _ends_after_what_it_plans(self) -> Self:
+        for strap in self.strap:
+            end_s = self.seconds if strap.leaves_s is None else min(strap.leaves_s, self.seconds)
+            for key, at_s in strap.troubles_at():
+                if at_s >= end_s:
+                    raise ValueError(
+                        f"strap of {strap.athlete!r}: {key} at {at_s:g} s, but its session ends at {end_s:g} s"
+                    )
+        for what, at_s in (
+            *((f"expect of {expected.alarm}", expected.at_s) for expected in self.expect),
+            *(("outage", outage.at_s) for outage in self.outage),
+        ):
+            if at_s >= self.seconds:
+                raise ValueError(f"{what} at {at_s:g} s, but the session ends at {self.seconds:g} s")
+        return self
+
 
 def athletes_of(strap: StrapTable) -> list[str]:
     """Return the athletes of a strap's table, one for each copy."""
     if strap.copies == 1:
         return [strap.athlete]
     return [f"{strap.athlete}-{number:03d}" for number in range(1, strap.copies + 1)]
+
+
+def own_limits(scenario: Scenario) -> dict[str, dict[str, float]]:
+    """Return the limits that a scenario gives to athletes, by athlete; every copy of a strap has those of its table."""
+    limits: dict[str, dict[str, float]] = {}
+    for strap in scenario.strap:
+        given = strap.limits.model_dump(exclude_none=True)
+        for athlete in athletes_of(strap) if given else ():
+            limits.setdefault(athlete, {}).update(given)
+    return limits
 
 
 def shipped_scenarios() -> dict[str, Path]:

@@ -22,7 +22,7 @@ from monitor.sinks import open_redis, shown_url
 from monitor.sources import parse_mqtt_url
 from simulators.fleet import Fleet, FleetReport
 from simulators.ledger import Ledger
-from simulators.scenario import Scenario
+from simulators.scenario import Scenario, own_limits
 from simulators.scenario_reader import ScenarioReader
 from simulators.scenario_seen import Seen
 from simulators.scenario_straps import Life
@@ -121,6 +121,7 @@ async def run_live(
             )
             following = asyncio.create_task(_follow(reader, place))
             outages = asyncio.create_task(_outages(scenario, fleet, place, speed))
+            entering = asyncio.create_task(_enter_troubles(lives, fleet))
             running = asyncio.create_task(fleet.run())
             try:
                 await asyncio.wait({following, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -129,16 +130,21 @@ async def run_live(
                 report = await running
                 await _until_quiet(reader)
             finally:
-                await asyncio.gather(end(following), end(outages), end(running))
+                await asyncio.gather(end(following), end(outages), end(entering), end(running))
             await reader.read()
             await reader.read_states()
         finally:
             await client.aclose()
     reader.seen.start_at = fleet.start_at
     reader.seen.unacknowledged = report.unacknowledged
-    for life, start_at in zip(lives, fleet.start_at, strict=True):
-        life.enter_troubles(ledger, start_at)
     return reader.seen, report
+
+
+async def _enter_troubles(lives: list[Life], fleet: Fleet) -> None:
+    """Enter what is planned as soon as its time is known: a scorer hears of it before its truth, as of losses."""
+    await fleet.started.wait()
+    for life, start_at in zip(lives, fleet.start_at, strict=True):
+        life.enter_troubles(fleet.ledger, start_at)
 
 
 @contextlib.asynccontextmanager
@@ -170,11 +176,9 @@ def _settings(scenario: Scenario) -> str:
     if scenario.broker == "mosquitto":
         # What arrives while the monitor reconnects is kept for it.
         lines += ["[broker]", f'client_id = "{MONITOR_ID}"', "persistent_session = true"]
-    for strap in scenario.strap:
-        limits = strap.limits.model_dump(exclude_none=True)
-        if limits:
-            lines.append(f'[athletes."{scenario.team}/{strap.athlete}"]')
-            lines += [f"{key} = {value}" for key, value in limits.items()]
+    for athlete, limits in own_limits(scenario).items():
+        lines.append(f'[athletes."{scenario.team}/{athlete}"]')
+        lines += [f"{key} = {value}" for key, value in limits.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -261,7 +261,6 @@ def _lives(
 ) -> list[Life]:
     rate_hz, n = record.rate_hz, len(record)
     battery = table.battery
-    charges = None if battery is None else (battery.begin, battery.end)
     empties = battery is not None and battery.end == 0.0
     begins, lives = 0, []
     reboots = sorted(table.reboot, key=lambda reboot: reboot.at_s)
@@ -286,7 +285,7 @@ def _lives(
                 ClockJump(at_s - begins_s, by_s) for at_s, by_s in table.clock.jumps if at_s >= begins_s
             ),
             skips=_inside(table.skips, begins_s, begins_s + (end - begins) / rate_hz),
-            battery=charges,
+            battery=None if battery is None else (battery.charge(begins / n), battery.charge(end / n)),
         )
         own = [
             _moved(one, begins, end) for one in touched if one.first_sample < end and one.end_sample > begins

@@ -1,5 +1,6 @@
 """The tables of a scenario's file that describe one strap: its record or heart, and what goes wrong with it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -15,6 +16,7 @@ Length = Annotated[float, Field(gt=0.0, le=LONGEST_S)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,56}$")]
 _Stretch = tuple[Seconds, Length]
+_BODY_KEYS: Final = ("noise", "saturation", "inverted", "gain", "contact_lost", "reboot")
 
 
 class Table(BaseModel):
@@ -111,6 +113,10 @@ class BatteryTable(Table):
     begin: Share = 1.0
     end: Share = 0.0
 
+    def charge(self, share: float) -> float:
+        """Return the charge once so much of the time with it has passed, 0 to 1; a strap that starts again keeps it."""
+        return self.begin + (self.end - self.begin) * share
+
 
 class StrapTable(Table):
     """One strap, or several alike.
@@ -166,3 +172,12 @@ class StrapTable(Table):
         if (self.record is None) == (self.synthetic is None):
             raise ValueError(f"strap of {self.athlete!r}: give either record or synthetic")
         return self
+
+    def troubles_at(self) -> Iterator[tuple[str, float]]:
+        """Yield each trouble's key, and when in the session it begins."""
+        for key in _BODY_KEYS:
+            yield from ((key, each.at_s) for each in getattr(self, key))
+        for key in ("dropouts", "dropouts_lost", "lead_off"):
+            yield from ((f"radio.{key}", at_s) for at_s, _ in getattr(self.radio, key))
+        yield from (("skips", at_s) for at_s, _ in self.skips)
+        yield from (("clock.jumps", at_s) for at_s, _ in self.clock.jumps)

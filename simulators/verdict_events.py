@@ -21,7 +21,7 @@ from simulators.ledger import TroubleKind
 from simulators.scenario import Scenario
 from simulators.scenario_seen import Seen
 from simulators.scenario_straps import Life
-from simulators.verdict_hidden import Hidden
+from simulators.verdict_hidden import LOSSES, Hidden
 
 Status = Literal["found", "missed", "explained", "false", "optional"]
 
@@ -351,7 +351,9 @@ def _allow_losses(hidden: list[Hidden], raised: list[_Raised]) -> None:
     """Accept the word that packets are being lost where they are."""
     for alarm in raised:
         if alarm.alarm.kind == "packet_loss":
-            alarm.right |= any(first <= alarm.alarm.known_sample for first, _, _ in hidden)
+            alarm.right |= any(
+                first <= alarm.alarm.known_sample and cause in LOSSES for first, _, cause in hidden
+            )
 
 
 def _allow_outages(scenario: Scenario, raised: list[_Raised]) -> None:

@@ -15,6 +15,10 @@ LATE: Final = "late"
 _HIDING: Final[frozenset[Cause]] = frozenset(
     {"lost", "lost_in_burst", "lost_in_dropout", "unsent", "lead_off"}
 )
+LOSSES: Final[frozenset[str]] = frozenset(
+    {"lost", "lost_in_burst", "lost_in_dropout", "unsent", "samples_skipped", LATE}
+)
+"""Causes of which a monitor says that packets are being lost."""
 _HELD_BACK: Final[frozenset[Cause]] = frozenset({"reordered", "delayed"})
 
 

@@ -160,11 +160,12 @@ def _offline(scenario: "Scenario", lives: "list[Life]", ledger: "Ledger") -> "Se
     from monitor.rhythm import AthleteLimits
     from monitor.settings import LimitSettings
     from monitor.watch import Watch
+    from simulators.scenario import own_limits
     from simulators.scenario_offline import run_offline
 
     if scenario.outage:
         raise UsageError("this scenario restarts its broker, and --offline has none; leave --offline out")
-    own = {strap.athlete: strap.limits.model_dump(exclude_none=True) for strap in scenario.strap}
+    own = own_limits(scenario)
 
     def limits_of(_team: str, athlete: str) -> AthleteLimits:
         return AthleteLimits(**(LimitSettings().model_dump() | own.get(athlete, {})))

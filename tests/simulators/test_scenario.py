@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import SettingsError, UsageError
-from simulators.scenario import load_scenario, parse_scenario, shipped_scenarios
+from simulators.scenario import load_scenario, own_limits, parse_scenario, shipped_scenarios
 from simulators.scenario_straps import lives_of_scenario
 
 _STRAP: dict[str, Any] = {"athlete": "ada", "synthetic": {"rate_bpm": 80}}
@@ -69,6 +69,18 @@ def _refused(**content: Any) -> str:
         ),
         ({"strap": [{"athlete": "a", "synthetic": {"gain": "big"}}]}, "synthetic.gain is 'big'"),
         ({"seconds": -1}, "seconds is -1"),
+        (
+            {"strap": [{**_STRAP, "noise": [{"kind": "mains", "snr_db": 3, "at_s": 20}]}]},
+            "strap of 'ada': noise at 20 s, but its session ends at 20 s",
+        ),
+        (
+            {"strap": [{**_STRAP, "leaves_s": 15, "radio": {"dropouts": [[16, 2]]}}]},
+            "radio.dropouts at 16 s, but its session ends at 15 s",
+        ),
+        ({"strap": [{**_STRAP, "clock": {"jumps": [[21, 2]]}}]}, "clock.jumps at 21 s"),
+        ({"strap": [{**_STRAP, "reboot": [{"at_s": 30}]}]}, "reboot at 30 s"),
+        ({"outage": [{"at_s": 21}]}, "outage at 21 s, but the session ends at 20 s"),
+        ({"expect": [{"athlete": "ada", "alarm": "pause", "at_s": 21}]}, "expect of pause at 21 s"),
         ({"strap": []}, "strap is []"),
     ],
 )
@@ -136,6 +148,31 @@ def test_copies_differ_in_where_they_begin() -> None:
     lives = lives_of_scenario(scenario, speed=1.0)
     assert [life.strap.athlete for life in lives] == [f"ada-00{number}" for number in range(1, 6)]
     assert len({life.strap.record.counts.tobytes() for life in lives}) == 5
+
+
+def test_limits_reach_every_copy() -> None:
+    """Copies have the limits of their table; two straps of one athlete share theirs, each limit once."""
+    limits = {"tachycardia_bpm": 150}
+    straps = [
+        {**_STRAP, "copies": 2, "limits": limits},
+        {**_STRAP, "athlete": "bo", "limits": limits},
+        {**_STRAP, "athlete": "bo", "strap": "other", "limits": {"pause_s": 4}},
+        {**_STRAP, "athlete": "cleo"},
+    ]
+    assert own_limits(parse_scenario({"title": "t", "seconds": 10, "strap": straps}, "t.toml")) == {
+        "ada-001": {"tachycardia_bpm": 150},
+        "ada-002": {"tachycardia_bpm": 150},
+        "bo": {"tachycardia_bpm": 150, "pause_s": 4},
+    }
+
+
+def test_a_new_start_does_not_charge_the_battery() -> None:
+    """The charge goes on from where it was when the strap went off, and is empty at the session's end only."""
+    strap = {**_STRAP, "battery": {"begin": 1, "end": 0}, "reboot": [{"at_s": 4, "off_s": 2}]}
+    scenario = parse_scenario({"title": "t", "seconds": 10, "strap": [strap]}, "t.toml")
+    before, after = (life.strap for life in lives_of_scenario(scenario, speed=1.0))
+    assert before.battery == pytest.approx((1.0, 0.6))
+    assert after.battery == pytest.approx((0.4, 0.0))
 
 
 def test_what_cannot_be_is_refused() -> None:
