@@ -177,7 +177,7 @@ def read_record(
             f"{header_file}: sampling rate is {rate_hz:g} Hz; "
             f"{MIN_RATE_HZ:g} to {MAX_RATE_HZ:g} Hz are supported"
         )
-    if header.n_seg_of_record > 1:
+    if header.is_segmented:
         physical = _read_segments(stem, index)
         counts, microvolts_per_count = quantise(physical, file=header_file)
         valid = np.isfinite(physical)
@@ -276,7 +276,7 @@ def _one_line(error: Exception) -> str:
 
 
 def read_header(stem: Path) -> Any:
-    """Return wfdb's header of a record, with ``n_seg_of_record``, its number of segments.
+    """Return wfdb's header of a record, with ``is_segmented``: whether it consists of segments, be it of one.
 
     Raises
     ------
@@ -290,7 +290,7 @@ def read_header(stem: Path) -> Any:
         header = wfdb.rdheader(str(stem), rd_segments=True)
     except Exception as error:  # wfdb raises plain Exception, and whatever its parser stumbles over
         raise RecordError(f"{file}: damaged header: {_one_line(error)}") from error
-    header.n_seg_of_record = getattr(header, "n_seg", None) or 1
+    header.is_segmented = isinstance(header, wfdb.MultiRecord)
     if not header.n_sig:
         raise RecordError(f"{file}: empty record, the header names no lead")
     if header.sig_len == 0:

@@ -18,6 +18,7 @@ from monitor.errors import RecordError, SettingsError, StrapwatchError, UsageErr
 from monitor.live_state import BeatEntry, beats_key
 from monitor.recorder import Recorder
 from monitor.wire import SamplePacket, encode
+from simulators.records import read_record
 from tests.monitor.processes import Running, environment
 
 _COUNTS = np.random.default_rng(2).integers(-500, 500, 20 * 90).astype("<i2")
@@ -77,6 +78,8 @@ async def test_samples_and_beats_become_a_record(
     (whole,) = (header.with_suffix("") for header in folder.rglob("anna*Z.hea"))
     assert not list(folder.rglob("bea*"))
     np.testing.assert_array_equal(wfdb.rdrecord(str(whole), physical=False).d_signal[:, 0], _COUNTS)
+    # One segment is a record of segments, too, and can be replayed.
+    np.testing.assert_allclose(read_record(whole).millivolts, 0.005 * _COUNTS, atol=1e-4)
     beats = wfdb.rdann(str(whole), "strapwatch")
     assert (beats.sample.tolist(), beats.symbol) == ([400, 700, 1000], ["N", "V", "?"])
 
