@@ -106,6 +106,17 @@ AnyEntry: TypeAlias = LedgerEntry | TroubleEntry
 
 _NOTABLE: Final = frozenset({"lost", "lost_in_burst", "lost_in_dropout", "unsent", "lead_off"})
 """Causes whose samples a scorer must know: nobody could see a beat there."""
+_NO_NEWS: Final[frozenset[TroubleKind]] = frozenset(
+    {
+        # Facts of the radio are told packet by packet; what was only planned is not told twice.
+        "lead_off",
+        "dropout",
+        "dropout_lost",
+        # A clock touches no sample, and would take the blame for every missed beat.
+        "clock_drift",
+        "clock_jump",
+    }
+)
 _NEWS_KEPT: Final = 2_000
 
 
@@ -133,11 +144,7 @@ class LedgerNews:
 
     def trouble(self, entry: TroubleEntry) -> None:
         """Take in a trouble."""
-        # A fact of the radio is told packet by packet; what was only planned is not told twice.
-        if (
-            entry.trouble not in {"lead_off", "dropout", "dropout_lost"}
-            and entry.first_sample < entry.end_sample
-        ):
+        if entry.trouble not in _NO_NEWS and entry.first_sample < entry.end_sample:
             self._add(entry.first_sample, entry.end_sample, entry.trouble)
 
     def _add(self, first_sample: int, end_sample: int, cause: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.errors import UsageError
 from simulators.annotations import Truth
-from simulators.ledger import Ledger, LedgerEntry
+from simulators.ledger import Ledger, LedgerEntry, TroubleEntry, TroubleKind
 from simulators.radio import Radio, RadioSettings, Stretch, Transmission
 from simulators.records import record_of_counts
 from simulators.strap import ScheduledPacket, Strap
@@ -163,3 +163,18 @@ def test_wrong_values_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=text):
             RadioSettings(**wrong)
+
+
+def test_news_blame_no_clock() -> None:
+    """A scorer hears of troubles that make beats hard to find; not of clocks, nor of the radio's plans."""
+    ledger = Ledger()
+    news = ledger.news("red", "ada", "ada", 1)
+    kinds: tuple[TroubleKind, ...] = ("noise", "clock_drift", "clock_jump", "dropout", "lead_off", "gain")
+    for kind in kinds:
+        ledger.note_trouble(
+            TroubleEntry(
+                team="red", athlete="ada", strap="ada", boot=1, trouble=kind,
+                first_sample=10, end_sample=20, at=0.0, end_at=1.0,
+            )
+        )  # fmt: skip
+    assert news.troubles == [(10, 20, "noise"), (10, 20, "gain")]
