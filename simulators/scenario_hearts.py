@@ -28,7 +28,7 @@ from simulators.synthetic import SyntheticAthlete
 
 DEFAULT_RATE_HZ: Final = 250.0
 
-_EVENTS: Final[dict[str, type]] = {
+EVENTS: Final[dict[str, type]] = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
         PrematureBeat,
@@ -44,6 +44,7 @@ _EVENTS: Final[dict[str, type]] = {
         Asystole,
     )
 }
+"""What may interrupt a heart, by its name in a file."""
 _NAMED: Final = {"heart": HEARTS, "programme": PROGRAMMES}
 
 
@@ -95,10 +96,10 @@ def read_heart(table: dict[str, Any], where: str) -> SyntheticHeart:
 def _event(table: dict[str, Any], where: str) -> Any:
     name = table.get("event")
     if not isinstance(name, str):
-        raise SettingsError(f"{where}: key 'event' is missing; there are {', '.join(_EVENTS)}")
-    if name not in _EVENTS:
-        raise SettingsError(f"{where}: unknown event {name!r}; {unknown_key(name, _EVENTS)}")
-    return _built(_EVENTS[name], {key: value for key, value in table.items() if key != "event"}, where)
+        raise SettingsError(f"{where}: key 'event' is missing; there are {', '.join(EVENTS)}")
+    if name not in EVENTS:
+        raise SettingsError(f"{where}: unknown event {name!r}; {unknown_key(name, EVENTS)}")
+    return _built(EVENTS[name], {key: value for key, value in table.items() if key != "event"}, where)
 
 
 def _built(kind: type, table: dict[str, Any], where: str) -> Any:
