@@ -125,7 +125,7 @@ def print_verdict(verdict: Verdict, strips: list[tuple[str, PaperStrip]], consol
 
 def packet_totals(verdict: Verdict) -> dict[str, int]:
     """Return the sum of all athletes' packet accounts."""
-    names = "packets sent lost repeats resent at_an_edge skipped received taken"
+    names = "packets sent lost repeats resent redelivered at_an_edge skipped received taken"
     names += " duplicate late other counted_lost difference"
     return {name: sum(getattr(account, name) for account in verdict.accounts) for name in names.split()}
 

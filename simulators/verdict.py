@@ -143,7 +143,8 @@ def judge(scenario: Scenario, lives: list[Life], seen: Seen, ledger: Ledger) -> 
     for life in lives:
         by_athlete.setdefault(life.strap.athlete, []).append(life)
     verdict.accounts = [
-        packet_account(athlete, own, seen.states.get(athlete), ledger) for athlete, own in by_athlete.items()
+        packet_account(athlete, own, seen.states.get(athlete), ledger, broker_restarts=bool(scenario.outage))
+        for athlete, own in by_athlete.items()
     ]
     verdict.failures = _failures(verdict)
     return verdict

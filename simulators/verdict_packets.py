@@ -23,6 +23,8 @@ class Account:
         Packets handed to the broker once more.
     resent : int
         Of these, sent again because the broker had not acknowledged the first: that one may never have arrived.
+    redelivered : int
+        Messages that a broker which was restarted delivered once more on its own: it may, and the monitor knows them.
     at_an_edge : int
         Lost before the first or after the last packet that arrived of a boot: no one can know of them.
     skipped : int
@@ -41,6 +43,7 @@ class Account:
     lost: int
     repeats: int
     resent: int
+    redelivered: int
     at_an_edge: int
     skipped: int
     received: int
@@ -57,7 +60,7 @@ class Account:
     @property
     def on_the_way(self) -> int:
         """Messages handed to the broker that did not reach the monitor."""
-        return self.sent + self.repeats - self.received
+        return self.sent + self.repeats + self.redelivered - self.received
 
     @property
     def difference(self) -> int:
@@ -66,7 +69,14 @@ class Account:
         return abs(adrift) + max(self.on_the_way - self.resent, -self.on_the_way, 0)
 
 
-def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, ledger: Ledger) -> Account:
+def packet_account(
+    athlete: str,
+    lives: list[Life],
+    state: AthleteState | None,
+    ledger: Ledger,
+    *,
+    broker_restarts: bool = False,
+) -> Account:
     """Balance one athlete's packets.
 
     Parameters
@@ -79,6 +89,8 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
         The last that the monitor said; None if it never heard of the athlete.
     ledger : Ledger
         What became of every packet.
+    broker_restarts : bool
+        MQTT promises at least once: what the broker had not heard acknowledged before it went, it delivers again.
     """
     straps = {(life.strap.strap, life.strap.boot): life for life in lives}
     fates: dict[tuple[str, int], list[tuple[int, bool]]] = {key: [] for key in straps}
@@ -99,6 +111,8 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
         first, last = min(arrived, default=0), max(arrived, default=-1)
         at_an_edge += sum(not was_sent and not first <= sequence <= last for sequence, was_sent in own)
         skipped += _gaps_without_loss(straps[key], arrived)
+    duplicate = state.packets_duplicate if state else 0
+    surplus = max((state.packets_received if state else 0) - sent - repeats, 0)
     return Account(
         athlete=athlete,
         packets=packets,
@@ -106,10 +120,11 @@ def packet_account(athlete: str, lives: list[Life], state: AthleteState | None, 
         lost=packets - sent,
         repeats=repeats,
         resent=resent,
+        redelivered=min(surplus, duplicate) if broker_restarts else 0,
         at_an_edge=at_an_edge,
         skipped=skipped,
         received=state.packets_received if state else 0,
-        duplicate=state.packets_duplicate if state else 0,
+        duplicate=duplicate,
         late=state.packets_late if state else 0,
         other=state.packets_other if state else 0,
         counted_lost=state.packets_lost if state else 0,

@@ -5,16 +5,20 @@ import msgspec
 from monitor.embedded import EmbeddedServer
 from monitor.live_state import AthleteState, BeatEntry, athlete_key, beats_key
 from monitor.sinks import open_redis
+from simulators.ledger import Ledger, LedgerEntry
+from simulators.scenario import parse_scenario
 from simulators.scenario_reader import ScenarioReader
+from simulators.scenario_straps import lives_of_scenario
+from simulators.verdict_packets import packet_account
 
 
-def _state(received: int, late: int) -> bytes:
+def _state(received: int, late: int, duplicate: int = 0) -> bytes:
     return msgspec.msgpack.encode(
         AthleteState(
             team="t", athlete="ada", strap="s", online=True, updated_at=1.0, last_packet_at=1.0, boot=1,
             last_sample=9, rate_hz=250.0, lead="I", source="", trained_on=False, rate_bpm=None, quality=1.0,
             quality_category="good", coverage=1.0, recent_labels=[], counts={}, packets_received=received,
-            packets_lost=0, packets_duplicate=0, packets_refused=0, packets_late=late, alarms=[],
+            packets_lost=0, packets_duplicate=duplicate, packets_refused=0, packets_late=late, alarms=[],
         )
     )  # fmt: skip
 
@@ -48,3 +52,28 @@ async def test_only_what_is_new_counts(embedded_server: EmbeddedServer) -> None:
     assert reader.seen.states["ada"].packets_received == 20
     assert await reader.read_monitor() is None
     await client.aclose()
+
+
+def test_a_restarted_broker_may_deliver_again() -> None:
+    """A packet more than was sent is accounted for only if a broker restarted, and the monitor knew it as a repeat."""
+    scenario = parse_scenario(
+        {"title": "t", "seconds": 1, "strap": [{"athlete": "ada", "synthetic": {}}]}, "t.toml"
+    )
+    lives, ledger = lives_of_scenario(scenario, speed=1.0, boot=1), Ledger(keep=True)
+    for sequence in range(4):
+        ledger.note(
+            LedgerEntry(
+                team="scenario", athlete="ada", strap="ada", boot=1, sequence=sequence, first_sample=62 * sequence,
+                samples=62, cause="sent", due_s=0.0, at_s=0.0, at=0.0,
+            )
+        )  # fmt: skip
+
+    def adrift(received: int, duplicate: int, *, broker_restarts: bool) -> int:
+        state = msgspec.msgpack.decode(_state(received, 0, duplicate), type=AthleteState)
+        return packet_account("ada", lives, state, ledger, broker_restarts=broker_restarts).difference
+
+    assert adrift(4, 0, broker_restarts=False) == 0
+    assert adrift(5, 1, broker_restarts=True) == 0
+    assert adrift(5, 1, broker_restarts=False) == 1
+    assert adrift(5, 0, broker_restarts=True) == 2
+    assert adrift(3, 0, broker_restarts=True) == 2
