@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from paho.mqtt import subscribe
 
 from monitor.embedded import EmbeddedBroker
 
@@ -117,7 +119,13 @@ def test_interrupted(embedded_broker: EmbeddedBroker, ending: signal.Signals, br
     ) as process:
         assert process.stderr is not None
         assert "mitdb/208" in process.stderr.readline()
-        time.sleep(1.0)
+        if broker == "here":
+            address = urlsplit(url)
+            subscribe.simple(  # type: ignore[no-untyped-call] # paho leaves it without annotations
+                "ecg/+/+/samples", hostname=address.hostname, port=address.port
+            )
+        else:
+            assert "trying again in" in process.stderr.readline()
         began = time.monotonic()
         process.send_signal(ending)
         stdout, stderr = process.communicate(timeout=10)
