@@ -10,11 +10,13 @@ import numpy as np
 from monitor.alarm_inputs import Whose
 from monitor.assembly import Piece, StrapAssembly
 from monitor.contract import LABELS, RowState
+from monitor.evidence_log import EvidenceLog
 from monitor.line import Line
 from monitor.live_state import ExerciseState
+from monitor.past_alarms import PastAlarms
 from monitor.rows import number_in
 
-VERSION: Final = 4
+VERSION: Final = 5
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
 _PLAIN: Final = (
@@ -57,6 +59,10 @@ class Athlete:
         What exercise does, and when that was last looked at, Unix seconds.
     told_off_at : float
         When the strap or its last will last said that it is off, Unix seconds.
+    past : PastAlarms
+        What was raised before.
+    log : EvidenceLog
+        From what an alarm could be raised again; it does not leave with the row.
     """
 
     team: str
@@ -83,6 +89,8 @@ class Athlete:
     told_at: float = 0.0
     exported_at: float = 0.0
     changed: bool = True
+    past: PastAlarms = field(default_factory=PastAlarms)
+    log: EvidenceLog = field(default_factory=EvidenceLog)
 
     @property
     def end_sample(self) -> int:
@@ -167,6 +175,7 @@ class Athlete:
         described["recent"] = list(self.recent)
         described["exercise"] = self.exercise
         described["counts"] = self.counts
+        described["past"] = self.past.described()
         return {
             "version": np.array(VERSION),
             "rate_hz": np.array(self.line.rate_hz),
@@ -193,6 +202,7 @@ class Athlete:
             self.schedule.extend((int(end), float(at), int(due)) for end, at, due in described["schedule"])
             self.recent.extend(described["recent"])
             self.counts.update(described["counts"])
+            self.past.take_over(described["past"])
             self.exercise = msgspec.convert(described["exercise"], ExerciseState | None)
             for name in _PLAIN:
                 setattr(self, name, described[name])

@@ -321,6 +321,28 @@ class Strip(msgspec.Struct, frozen=True, kw_only=True):
     beats: list[tuple[int, str, float]]
 
 
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What was known of the athlete, beside the strip, when a transition of an alarm of the heart was told.
+
+    Attributes
+    ----------
+    phase : str
+        One of `EFFORT_PHASES`.
+    times_before : int
+        How often an alarm of this kind was raised for this athlete before, since the monitor has watched the session.
+    last_before_at : float
+        Unix time, in seconds, of the onset of the last of them; 0 where there was none.
+    usual_microvolts : bytes
+        The athlete's own usual beat: `WINDOW_POINTS` little-endian int16 microvolts over twice `WINDOW_S`, the R
+        peak in the middle; empty as long as there is none.
+    """
+
+    phase: EffortPhase
+    times_before: int = 0
+    last_before_at: float = 0.0
+    usual_microvolts: bytes = b""
+
+
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     """One transition in the life of one alarm.
 
@@ -364,6 +386,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
         What decided.
     by : str
         Who acknowledged.
+    evidence : Evidence or None
+        What was known of the athlete, beside the strip.
     """
 
     team: str
@@ -387,6 +411,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     settings_hash: str = ""
     by: str = ""
     strap: str = ""
+    evidence: Evidence | None = None
 
     @property
     def identity(self) -> str:

@@ -36,13 +36,15 @@ class History(RowStage):
     Parameters
     ----------
     rate_hz : float
-        Sampling rate; the ring holds at least `HISTORY_S` of it.
+        Sampling rate.
     capacity : int
         Rows to begin with.
+    kept_s : float
+        Seconds that the ring holds at least.
     """
 
-    def __init__(self, rate_hz: float, *, capacity: int) -> None:
-        length = 1 << int(np.ceil(np.log2(HISTORY_S * rate_hz)))
+    def __init__(self, rate_hz: float, *, capacity: int, kept_s: float = HISTORY_S) -> None:
+        length = 1 << int(np.ceil(np.log2(kept_s * rate_hz)))
         self._state = Rows(version=1, capacity=capacity)
         self._state.add("ring", np.float32, (length,))
         self._state.add("begin", np.int64)

@@ -38,6 +38,8 @@ from monitor.template import TemplateBank
 
 MAX_BLOCK_S: Final = 1.0
 """Longer blocks are taken in parts: the history must still hold what the oldest waiting beat needs."""
+TRACE_S: Final = 40.0
+"""Seconds of signal that are kept to be shown; no stage reads them, and they do not leave with a row."""
 _SELF: Final = "line"
 
 
@@ -119,6 +121,7 @@ class Line:
         self._beats = BeatBank(rate_hz, capacity=capacity)
         self._template = TemplateBank(rate_hz, capacity=capacity)
         self.history = History(rate_hz, capacity=capacity)
+        self.trace = History(rate_hz, capacity=capacity, kept_s=TRACE_S)
         self.quality = QualityBank(rate_hz, capacity=capacity)
         self._fibrillation = FibrillationBank(rate_hz, capacity=capacity)
         self._blocked = BlockedBank(rate_hz, capacity=capacity)
@@ -136,6 +139,7 @@ class Line:
         self._beats.forget(rows)
         self._template.forget(rows)
         self.history.restart(rows, first)
+        self.trace.restart(rows, first)
         self.quality.begin(rows, first)
         self._fibrillation.begin(rows)
         self._blocked.restart(rows)
@@ -204,6 +208,7 @@ class Line:
         self._fibrillation.process(block.rows, block.first_sample, filtered)
         self._blocked.process(block.rows, block.first_sample, block.samples)
         self.history.append(block.rows, block.first_sample, filtered)
+        self.trace.append(block.rows, block.first_sample, filtered)
         peaks = self._detector.process(block.rows, block.first_sample, banded)
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
         if not settled.all():
@@ -266,6 +271,7 @@ class Line:
         self._blocked.restart(rows)
         self._detector.restart(rows)
         self.history.restart(rows, first_sample)
+        self.trace.restart(rows, first_sample)
         return LineOutput(Peaks.empty(), beats, events, np.empty((len(rows), 0), np.float32))
 
     def quality_of(self, row: int) -> tuple[float, QualityCategory, float]:
@@ -299,6 +305,17 @@ class Line:
             for name, stage in stages.items():
                 stage.import_row(row, before[name])
             raise
+        self._trace_from_history(row)
+
+    def usual_beat(self, row: int) -> FloatArray:
+        """Return the athlete's own usual beat, millivolt of shape ``[600]``; empty as long as there is none."""
+        return self._template.usual_beat(row)
+
+    def _trace_from_history(self, row: int) -> None:
+        rows, first = np.array([row]), np.array([self.history.begin[row]])
+        first[0], samples = self.history.stretch(row, int(first[0]), int(self.history.end[row]))
+        self.trace.restart(rows, first)
+        self.trace.append(rows, first, samples[np.newaxis].astype(np.float64))
 
     def _stages(self) -> dict[str, RowStage]:
         return {
@@ -317,6 +334,7 @@ class Line:
     def _grow(self, capacity: int) -> None:
         for stage in self._stages().values():
             stage.grow(capacity)
+        self.trace.grow(capacity)
         self._free.extend(range(capacity - 1, self._capacity - 1, -1))
         self._capacity = capacity
 

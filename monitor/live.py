@@ -38,6 +38,7 @@ SETTINGS_EVERY_S: Final = 1.0
 SNAPSHOT_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
+_MOST_EVIDENCE: Final = 100
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -393,6 +394,7 @@ class _Outgoing:
         waiting.waves += batch.waves
         waiting.alarms += batch.alarms
         waiting.audit += batch.audit
+        waiting.evidence = [*waiting.evidence, *batch.evidence][:_MOST_EVIDENCE]
         for snapshot in batch.snapshots:
             self._snapshots[snapshot.team, snapshot.athlete] = snapshot
         waiting.monitor = batch.monitor or waiting.monitor

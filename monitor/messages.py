@@ -1,19 +1,16 @@
-"""What is told of an athlete: beats, states, waveforms and strips, made from what the stages know."""
+"""What is told of an athlete: beats, states and waveforms, made from what the stages know."""
 
 from typing import Final
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.athlete import Athlete
-from monitor.contract import LABELS, Alarm, Beats, EffortPhase, FloatArray, Peaks, Strip
+from monitor.contract import LABELS, Beats, EffortPhase, FloatArray, Peaks
+from monitor.evidence import microvolts
 from monitor.line import Line
 from monitor.live_state import ActiveAlarm, AthleteState, BeatEntry, ExerciseState, WaveMessage
 from monitor.rhythm.ventricular_burden import MIN_EFFORT_S, MIN_REST_S, Burden
 
-STRIP_BEFORE_S: Final = 8.0
-STRIP_AFTER_S: Final = 5.0
 EXERCISE_EVERY_S: Final = 5.0
 """How often an athlete's statistics of exercise are looked at anew, in seconds."""
 
@@ -151,48 +148,9 @@ def wave_message(
         boot=athlete.boot,
         first_sample=first_sample,
         rate_hz=athlete.rate_hz,
-        microvolts=_microvolts(filtered),
+        microvolts=microvolts(filtered),
         peaks=peaks.r_sample[peaks.rows == row].tolist(),
         beats=[
             (r, LABELS[label]) for r, label in zip(own.r_sample.tolist(), own.label.tolist(), strict=True)
         ],
     )
-
-
-def with_strip(athlete: Athlete, alarm: Alarm, before: tuple[int, FloatArray] | None = None) -> Alarm:
-    """Return an alarm of the heart with the signal that shows why; others as they are.
-
-    Parameters
-    ----------
-    athlete : Athlete
-        Whose.
-    alarm : Alarm
-        A transition.
-    before : tuple of int and ndarray of float32, optional
-        First sample and millivolts of what the history held before a gap that it has forgotten since.
-    """
-    line = athlete.line
-    if alarm.technical or line is None or alarm.boot != athlete.boot or alarm.transition == "cleared":
-        return alarm
-    begin = alarm.episode - int(STRIP_BEFORE_S * line.rate_hz)
-    end = alarm.known_sample + int(STRIP_AFTER_S * line.rate_hz)
-    if before is None:
-        first, samples = line.history.stretch(athlete.row, begin, end)
-    else:
-        first, samples = before
-        samples = samples[max(begin - first, 0) : max(end - first, 0)]
-        first = max(first, begin)
-    evidence = line.rhythm.recent_beats(athlete.row)
-    strip = Strip(
-        first_sample=first,
-        rate_hz=line.rate_hz,
-        microvolts=_microvolts(samples),
-        beats=[(r, LABELS[label], p) for r, label, p in evidence if r >= first],
-    )
-    return msgspec.structs.replace(alarm, strip=strip)
-
-
-def _microvolts(samples: FloatArray) -> bytes:
-    limit = np.iinfo(np.int16).max
-    counts: NDArray[np.int16] = np.clip(np.rint(samples * 1000.0), -limit, limit).astype("<i2")
-    return counts.tobytes()

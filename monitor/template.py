@@ -429,6 +429,15 @@ class TemplateBank(RowStage):
         context = np.concatenate([beats.context[:, :RR_FIELDS], added], axis=1)
         return replace(beats, template=template, context=context)
 
+    def usual_beat(self, row: int) -> NDArray[np.float32]:
+        """Return the usual beat of one row, millivolt of shape ``[600]``; empty as long as there is none."""
+        timely = self._state["timely"][row]
+        usual = int(np.argmax(timely))
+        if timely[usual] <= 0.0:
+            return np.empty(0, np.float32)
+        shape: NDArray[np.float32] = self._state["shapes"][row, usual].copy()
+        return shape
+
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""
         self._state.reset(rows)

@@ -27,14 +27,17 @@ from monitor.contract import (
     RowState,
 )
 from monitor.errors import PacketError
+from monitor.evidence import with_evidence
+from monitor.evidence_log import STATE_EVERY_S as EVIDENCE_EVERY_S
+from monitor.evidence_log import KeptEvidence
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
-from monitor.messages import athlete_state, beat_entry, wave_message, with_strip
+from monitor.messages import athlete_state, beat_entry, wave_message
 from monitor.recordings import recording_of
 from monitor.responses import Command
 from monitor.rhythm import AthleteLimits
 from monitor.rows import number_in
 from monitor.sinks.batch import SinkBatch
-from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ, SamplePacket, Topic, decode_samples, decode_status
+from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ, Topic, decode_samples, decode_status
 
 MAX_ATHLETES: Final = 5000
 MAX_RATES: Final = 16
@@ -73,7 +76,7 @@ class WatchCounters:
 class _Moved:
     """A group of rows that moved on together.
 
-    One row that went over a gap has `before`: index and samples of what the history held until then. Its rhythm has
+    One row that went over a gap has `before`: index and samples of what the trace held until then. Its rhythm has
     been read already.
     """
 
@@ -117,6 +120,7 @@ class Watch:
         self._config = config or LineConfig()
         self._limits_of = limits_of or (lambda _team, _athlete: self._config.limits)
         self._reorder = reorder or ReorderLimits()
+        self._rules = dict(rules or {})
         records = classifier.training_records if classifier is not None else ()
         self._trained_on = frozenset(recording_of(record) for record in records)
         self._lines: dict[float, Line] = {}
@@ -163,7 +167,7 @@ class Watch:
         """
         try:
             if topic.channel == "samples":
-                self._samples(topic, decode_samples(payload), now)
+                self._samples(topic, payload, now)
             elif topic.channel == "status":
                 self._status(topic, payload, now)
         except PacketError as error:
@@ -210,6 +214,7 @@ class Watch:
             Unix time in seconds.
         """
         self._limits_of = limits_of
+        self._rules = dict(rules)
         self._machine.change_rules(rules, settings_hash, now)
         self.apply_limits()
 
@@ -218,6 +223,7 @@ class Watch:
         for (team, name), athlete in self._athletes.items():
             if athlete.line is not None:
                 athlete.line.rhythm.set_limits(np.array([athlete.row]), self._limits_of(team, name))
+            athlete.log.forget()
 
     def teams(self) -> set[str]:
         """Return the teams of all who are watched."""
@@ -238,7 +244,10 @@ class Watch:
         waiting = []
         for athlete in list(self._athletes.values()):
             if athlete.assembly.waiting:
-                athlete.pieces.extend(athlete.assembly.tick(now))
+                pieces = athlete.assembly.tick(now)
+                athlete.pieces.extend(pieces)
+                if pieces:
+                    athlete.log.take(now, None)
             if athlete.pieces:
                 waiting.append(athlete)
         for _ in range(MAX_ROUNDS):
@@ -252,6 +261,15 @@ class Watch:
         output.alarms.extend(self._machine.tick(now))
         if len(self._lines) >= MAX_RATES:
             self._drop_idle_banks(now)
+        self._tell_states(now, output)
+        output.audit.extend(self._machine.notes())
+        output.evidence.extend(found for alarm in output.alarms if (found := self._kept(alarm)) is not None)
+        self._keep_states(now)
+        self.counters.beats += len(output.beats)
+        self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
+        return output
+
+    def _tell_states(self, now: float, output: SinkBatch) -> None:
         for athlete in self._athletes.values():
             if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
                 athlete.changed = False
@@ -265,10 +283,38 @@ class Watch:
                         pause=self._machine.pause_of(athlete.team, athlete.name),
                     )
                 )
-        output.audit.extend(self._machine.notes())
-        self.counters.beats += len(output.beats)
-        self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
-        return output
+
+    def _kept(self, alarm: Alarm) -> KeptEvidence | None:
+        """Return that from which an alarm of the heart that was just raised can be raised again."""
+        athlete = self._athletes.get((alarm.team, alarm.athlete))
+        if athlete is None or alarm.technical or alarm.transition != "raised" or alarm.strip is None:
+            return None
+        found = athlete.log.before(alarm) if alarm.priority != "information" else None
+        if found is None:
+            return None
+        state, taken = found
+        return KeptEvidence(
+            alarm=alarm,
+            input_path=self._classifier.input_path if self._classifier is not None else "",
+            mains_hz=self._config.mains_hz,
+            limits=self._limits_of(alarm.team, alarm.athlete),
+            rules=self._rules,
+            state=state,
+            taken=taken,
+        )
+
+    def _keep_states(self, now: float) -> None:
+        due = [
+            key
+            for key, athlete in self._athletes.items()
+            if athlete.line is not None and now - athlete.log.kept_at >= EVIDENCE_EVERY_S
+        ]
+        # A team that came at once is spread over the ticks to follow.
+        for key in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
+            athlete = self._athletes[key]
+            athlete.log.keep(
+                self.export_athlete(*key), boot=athlete.boot, end_sample=athlete.end_sample, now=now
+            )
 
     def lost_samples(self, team: str, name: str) -> tuple[int, float] | None:
         """Return how many samples of an athlete's strap never came, and their rate; None where there are none yet."""
@@ -353,9 +399,12 @@ class Watch:
         except ValueError:
             self._release(athlete)
             raise
+        athlete.log.forget()
+        athlete.log.keep(state, boot=athlete.boot, end_sample=athlete.end_sample, now=now)
         self._athletes[team, name] = athlete
 
-    def _samples(self, topic: Topic, packet: SamplePacket, now: float) -> None:
+    def _samples(self, topic: Topic, payload: bytes, now: float) -> None:
+        packet = decode_samples(payload)
         athlete = self._athletes.get((topic.team, topic.athlete))
         if athlete is None:
             if packet.rate_hz not in self._lines and len(self._lines) >= MAX_RATES:
@@ -365,6 +414,7 @@ class Watch:
             raise PacketError("backlog", f"more than {MAX_BACKLOG_S:g} s wait to be looked at")
         self.counters.packets += 1
         athlete.last_packet_at = now
+        athlete.log.take(now, payload)
         pieces = athlete.assembly.push(packet, now)
         athlete.pieces.extend(pieces)
         # A farewell may overtake the last packets; after a last will every packet shows that the strap is there.
@@ -456,8 +506,8 @@ class Watch:
         """Tell what has to be told before the signal breaks off, and return what is known of it."""
         end = athlete.end_sample
         for alarm in self._machine.advance(athlete.whose(), end, now, signal_ends=True):
-            output.alarms.append(with_strip(athlete, alarm))
-        return line.history.stretch(athlete.row, 0, end)
+            output.alarms.append(with_evidence(athlete, alarm))
+        return line.trace.stretch(athlete.row, 0, end)
 
     def _name_beats(
         self, moved: list[_Moved], now: float, watched: frozenset[Key], output: SinkBatch
@@ -481,7 +531,7 @@ class Watch:
             for position, row in enumerate(group.rows.tolist()):
                 athlete = self._owners[group.line.rate_hz, row]
                 for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
-                    output.alarms.append(with_strip(athlete, alarm))
+                    output.alarms.append(with_evidence(athlete, alarm))
                 if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
                     wave = wave_message(
                         athlete,
@@ -511,7 +561,7 @@ class Watch:
         for_good: bool = False,
     ) -> None:
         for alarm in self._machine.event(athlete.whose(), event, now, for_good=for_good):
-            output.alarms.append(with_strip(athlete, alarm, before))
+            output.alarms.append(with_evidence(athlete, alarm, before))
             athlete.changed = True
 
     def _change_boot(self, athlete: Athlete, piece: Piece, now: float, output: SinkBatch) -> None:

@@ -18,10 +18,12 @@ from monitor.cli.live import register as _register_monitor
 from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
 from monitor.cli.relay import register as _register_relay
+from monitor.cli.replay_alarm import register as _register_replay_alarm
 from monitor.cli.reproduce import register as _register_reproduce
 from monitor.cli.scenario import register as _register_scenario
 from monitor.cli.score import register as _register_score
 from monitor.cli.simulate import register as _register_simulate
+from monitor.cli.strip import register as _register_strip
 from monitor.cli.synthesize import register as _register_synthesize
 from monitor.errors import UsageError
 
@@ -71,6 +73,8 @@ for _register in (
     _register_score,
     _register_alerts,
     _register_inbox,
+    _register_strip,
+    _register_replay_alarm,
     _register_relay,
     _register_evaluate,
     _register_adapt,

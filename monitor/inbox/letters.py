@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from monitor.contract import PRIORITIES, Alarm
 from monitor.dashboard.alarm_list import Listed, clock
 from monitor.dashboard.ledger import AlarmRecord
+from monitor.evidence_strip import around_onset, bare, known_lines, paper_strip
 from monitor.responses import Feedback
-from monitor.strip_drawing import BeatMark, PaperStrip, terminal_strip
+from monitor.strip_drawing import terminal_strip
 
 _LEAST_WIDTH: Final = 20
 
@@ -87,6 +87,7 @@ def details(letter: Letter, width: int) -> list[str]:
         f"{latest.priority.upper()}  {latest.athlete}  {latest.message}",
         f"→ {latest.action}",
         f"{letter.state}{rate}, quality {100 * latest.quality:.0f} %",
+        *known_lines(letter.strip_alarm or latest),
         "",
     ]
     lines += strip_lines(letter, width)
@@ -110,14 +111,8 @@ def strip_lines(letter: Letter, width: int) -> list[str]:
     alarm = letter.strip_alarm
     if alarm is None or alarm.strip is None or not alarm.strip.microvolts:
         return ["no strip" if letter.record.latest.technical else "no strip yet", ""]
-    strip = alarm.strip
-    drawn = PaperStrip(
-        millivolts=np.frombuffer(strip.microvolts, "<i2").astype(np.float32) / np.float32(1000.0),
-        rate_hz=strip.rate_hz,
-        first_sample=strip.first_sample,
-        beats=tuple(BeatMark(r_sample, label) for r_sample, label, _ in strip.beats),
-        clock_s=(strip.first_sample - alarm.episode) / strip.rate_hz,
-    )
+    seconds = around_onset(alarm, alarm.strip)
+    drawn = bare(paper_strip(alarm, seconds))
     return [*terminal_strip(drawn, width=max(width, _LEAST_WIDTH)), ""]
 
 

@@ -160,5 +160,6 @@ def _tick(watch: Watch, now: float, resumption: Resumption) -> None:
         batch.beats += brought.beats
         batch.alarms += brought.alarms
         batch.audit += brought.audit
+        batch.evidence += brought.evidence
         if not watch.behind:
             return

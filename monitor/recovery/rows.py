@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import numpy as np
 import structlog
 
 from monitor.contract import RowState
+from monitor.row_encoding import decode_state, encode_state
 
 VERSION: Final = 1
 KEPT_S: Final = 12 * 3600.0
@@ -22,8 +22,6 @@ _SCHEMA: Final = (
 _BUSY_S: Final = 0.5
 
 _log = structlog.stdlib.get_logger(__name__)
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(dict[str, dict[str, tuple[str, list[int], bytes]]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class RowStore:
 
     def save(self, snapshots: list[Snapshot]) -> bool:
         """Put snapshots in the place of older ones, all or none; return whether the disk took them."""
-        rows = [(s.team, s.athlete, s.position, s.at, VERSION, _encode(_plain(s.state))) for s in snapshots]
+        rows = [(s.team, s.athlete, s.position, s.at, VERSION, encode_state(s.state)) for s in snapshots]
         try:
             with self._connection:
                 self._connection.executemany("INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -123,24 +121,7 @@ class RowStore:
         return connection
 
 
-def _plain(state: dict[str, RowState]) -> dict[str, dict[str, tuple[str, tuple[int, ...], bytes]]]:
-    return {
-        stage: {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in row.items()}
-        for stage, row in state.items()
-    }
-
-
 def _state_in(version: int, state: bytes) -> dict[str, RowState]:
     if version != VERSION:
         raise ValueError(f"version {version}, this monitor has {VERSION}")
-    return _arrays(_decoder.decode(state))
-
-
-def _arrays(plain: dict[str, dict[str, tuple[str, list[int], bytes]]]) -> dict[str, RowState]:
-    return {
-        stage: {
-            name: np.frombuffer(content, np.dtype(kind)).reshape(shape).copy()
-            for name, (kind, shape, content) in row.items()
-        }
-        for stage, row in plain.items()
-    }
+    return decode_state(state)

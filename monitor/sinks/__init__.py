@@ -7,6 +7,7 @@ from monitor.sinks.audit import audit_trail
 from monitor.sinks.batch import SinkBatch
 from monitor.sinks.commands import feedback_of, give_feedback, pause, resume
 from monitor.sinks.connection import open_redis, shown_url
+from monitor.sinks.evidence import evidence_key, store_evidence, stored_evidence, told_with_strip
 from monitor.sinks.outbox import Outbox, OutboxCounts
 from monitor.sinks.redis_sink import RedisSink
 
@@ -21,6 +22,7 @@ __all__ = [
     "acknowledgements",
     "audit_trail",
     "decode_alarm",
+    "evidence_key",
     "feedback_of",
     "follow_alarms",
     "follow_commands",
@@ -30,4 +32,7 @@ __all__ = [
     "pause",
     "resume",
     "shown_url",
+    "store_evidence",
+    "stored_evidence",
+    "told_with_strip",
 ]

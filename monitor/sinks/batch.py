@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from monitor.contract import Alarm
+from monitor.evidence_log import KeptEvidence
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry
@@ -28,6 +29,8 @@ class SinkBatch:
         What is to stand in the audit trail.
     snapshots : list of Snapshot
         States of athletes, for the disk; none may be written before the alarms above are safe.
+    evidence : list of KeptEvidence
+        From what alarms that were raised can be raised again.
     """
 
     beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
@@ -37,6 +40,7 @@ class SinkBatch:
     monitor: MonitorState | None = None
     audit: list[AuditEntry] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
+    evidence: list[KeptEvidence] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
@@ -48,4 +52,5 @@ class SinkBatch:
             or self.monitor
             or self.audit
             or self.snapshots
+            or self.evidence
         )

@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.backoff import Backoff
 from monitor.contract import Alarm
+from monitor.evidence_log import KeptEvidence
 from monitor.live_state import (
     ATHLETE_TTL_S,
     BEATS_KEPT,
@@ -44,6 +45,7 @@ from monitor.sinks.alarm_tail import acknowledgements, follow_commands
 from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
 from monitor.sinks.connection import open_redis, shown_url
+from monitor.sinks.evidence import store_evidence
 from monitor.sinks.outbox import Outbox, Waiting
 
 _WATCHED_EVERY_S: Final = 1.0
@@ -106,7 +108,7 @@ class RedisSink:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """Beats, states, waves, heartbeats, audit entries and alarms that were not written, counted by those names."""
+        """What was not written (beats, states, waves, heartbeats, audit, evidence, alarms), counted by name."""
         return self._dropped
 
     @property
@@ -151,6 +153,11 @@ class RedisSink:
         if batch.alarms:
             await self._on_disk(self._outbox.put, batch.alarms)
             self._alarms_wait.set()
+        await self._write_live(batch)
+        if batch.evidence:
+            await self._keep_evidence(batch.evidence)
+
+    async def _write_live(self, batch: SinkBatch) -> None:
         if not (batch.beats or batch.states or batch.waves or batch.monitor or batch.audit):
             return
         if not self._connected:
@@ -170,6 +177,17 @@ class RedisSink:
         ]
         if refused:
             self._count_refused(refused)
+
+    async def _keep_evidence(self, evidence: list[KeptEvidence]) -> None:
+        if not self._connected:
+            self._dropped["evidence"] += len(evidence)
+            return
+        packed = await asyncio.to_thread(lambda: [found.packed() for found in evidence])
+        try:
+            await store_evidence(self._client, evidence, packed)
+        except (RedisError, OSError) as error:
+            self._dropped["evidence"] += len(evidence)
+            self._report_failure(error)
 
     async def watched(self) -> set[tuple[str, str]]:
         """Return the athletes, as (team, athlete), whose waveform somebody listens to.

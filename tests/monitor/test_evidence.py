@@ -1,0 +1,260 @@
+"""Evidence of alarms: the strip, what was known of the athlete, and that the alarm can be raised again from it."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from monitor.contract import Alarm
+from monitor.embedded import GuardedServer
+from monitor.errors import StrapwatchError
+from monitor.evidence import STRIP_BEFORE_S, STRIP_MOST_SAMPLES
+from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, unpacked
+from monitor.evidence_replay import replay
+from monitor.evidence_strip import around_onset, known_lines, terminal_rows
+from monitor.live_state import TEAMS_KEY
+from monitor.sinks import (
+    Outbox,
+    RedisSink,
+    SinkBatch,
+    evidence_key,
+    open_redis,
+    store_evidence,
+    stored_evidence,
+)
+from monitor.sinks import evidence as evidence_sink
+from monitor.watch import Watch
+from monitor.wire import SamplePacket, Topic, encode
+from tests.monitor.processes import environment, run
+
+ME = Topic("red", "anna", "samples")
+PACKET_S = 0.25
+PAUSES_S = ((24.0, 26.5), (75.0, 77.6))
+SECONDS = 90.0
+
+
+def sent(begin_s: float, length_s: float, rate_hz: float, sequence: int) -> bytes:
+    """Return a packet of a strap with a spike every 300 samples, except in the pauses."""
+    first, length = round(begin_s * rate_hz), round(length_s * rate_hz)
+    at = np.arange(first, first + length)
+    samples = np.where(at % round(rate_hz / 1.2) == 0, 1000, 0)
+    for begin, end in PAUSES_S:
+        samples[(at > begin * rate_hz) & (at < end * rate_hz)] = 0
+    packet = SamplePacket(
+        version=1, strap="s", boot=1, sequence=sequence, first_sample=first, rate_hz=rate_hz,
+        microvolts_per_count=1.0, lead="", lead_off=False, sent_at=1e9 + begin_s + length_s,
+        samples=samples.astype("<i2").tobytes(),
+    )  # fmt: skip
+    return encode(packet)
+
+
+def watched(rate_hz: float = 360.0, packet_s: float = PACKET_S, lost: Sequence[int] = ()) -> SinkBatch:
+    """Return what a watch tells of a strap; packets in `lost` come three packets late."""
+    watch = Watch(classifier=None, settings_hash="h")
+    told = SinkBatch()
+    numbers = [k for k in range(round(SECONDS / packet_s)) if k not in lost]
+    for late in lost:
+        numbers.insert(numbers.index(late + 3), late)
+    for place, number in enumerate(numbers):
+        now = 1e9 + place * packet_s
+        watch.receive(ME, sent(number * packet_s, packet_s, rate_hz, number), now)
+        batch = watch.tick(now)
+        told.alarms += batch.alarms
+        told.evidence += batch.evidence
+    return told
+
+
+@pytest.fixture(scope="module")
+def told() -> SinkBatch:
+    """Return alarms and evidence of a minute and a half with two pauses, some packets out of order."""
+    return watched(lost=(8, 290, 298, 311))
+
+
+def pauses(told: SinkBatch, transition: str) -> list[Alarm]:
+    """Return the alarms of pauses."""
+    return [alarm for alarm in told.alarms if (alarm.kind, alarm.transition) == ("pause", transition)]
+
+
+def test_the_strip_is_there_at_once_and_completed_under_the_same_identity(told: SinkBatch) -> None:
+    """It goes 30 s back from when the alarm was known, then 5 s further; it begins at the same sample."""
+    raised, completed = pauses(told, "raised"), pauses(told, "completed")
+    assert [alarm.identity for alarm in raised] == [alarm.identity for alarm in completed]
+    first, last = raised[1].strip, completed[1].strip
+    assert first is not None
+    assert last is not None
+    assert len(first.microvolts) == 2 * round(STRIP_BEFORE_S * 360.0)
+    assert first.first_sample == last.first_sample
+    assert last.microvolts.startswith(first.microvolts)
+    assert len(last.microvolts) - len(first.microvolts) == 2 * 5 * 360
+    assert {r for r, _, _ in first.beats} <= {r for r, _, _ in last.beats}
+    shown = np.frombuffer(first.microvolts, "<i2")
+    peaks = [int(np.abs(shown[max(r - first.first_sample - 20, 0) :][:40]).max()) for r, _, _ in first.beats]
+    assert min(peaks) > 200
+
+
+def test_a_strip_does_not_depend_on_how_samples_came(told: SinkBatch) -> None:
+    """Packets of another length give the same strips with the same beats."""
+    other = watched(packet_s=1.5)
+    for transition in ("raised", "completed"):
+        assert [a.strip for a in pauses(other, transition)] == [a.strip for a in pauses(told, transition)]
+
+
+def test_a_strip_is_bounded_at_every_rate() -> None:
+    """At 1,000 Hz it holds no more samples than elsewhere."""
+    strips = [alarm.strip for alarm in watched(rate_hz=1000.0).alarms if alarm.strip is not None]
+    assert strips
+    assert max(len(strip.microvolts) for strip in strips) == 2 * STRIP_MOST_SAMPLES
+
+
+def test_what_happened_before_is_told(told: SinkBatch) -> None:
+    """The second pause knows of the first and when it began; both know the phase and the athlete's usual beat."""
+    first, second = (alarm.evidence for alarm in pauses(told, "raised"))
+    assert first is not None
+    assert second is not None
+    assert (first.times_before, first.last_before_at) == (0, 0.0)
+    assert (second.times_before, second.last_before_at) == (1, pauses(told, "raised")[0].onset_at)
+    later = pauses(told, "completed")[1].evidence
+    assert later is not None
+    assert (later.times_before, later.last_before_at) == (second.times_before, second.last_before_at)
+    assert (second.phase, len(second.usual_microvolts)) == ("rest", 1200)
+    assert "once before in this session" in known_lines(pauses(told, "raised")[1])[0]
+
+
+def test_an_alarm_is_raised_again(told: SinkBatch) -> None:
+    """From the first packet on or from a stored state, out of order or not: the identical alarm."""
+    assert {found.state is None for found in told.evidence} == {True, False}
+    for found in told.evidence:
+        replayed = replay(unpacked(found.packed()), None)
+        assert replayed.differences == ()
+        assert replayed.alarm is not None
+        assert replayed.alarm.strip is not None
+        assert found.alarm.strip is not None
+        assert found.alarm.strip.microvolts.endswith(replayed.alarm.strip.microvolts)
+
+
+def test_another_alarm_is_told_from_it(told: SinkBatch) -> None:
+    """A packet that was changed, a sentence or a beat: each difference is named."""
+    stored = unpacked(told.evidence[-1].packed())
+    changed = msgspec.structs.replace(stored, alarm=msgspec.structs.replace(stored.alarm, message="Nothing."))
+    assert "message was 'Nothing.'" in replay(changed, None).differences[0]
+    early = msgspec.structs.replace(stored, taken=stored.taken[:10])
+    (difference,) = replay(early, None).differences
+    assert difference == "it was not raised; raised were: none"
+    strip = stored.alarm.strip
+    assert strip is not None
+    fewer = msgspec.structs.replace(strip, beats=strip.beats[:-1])
+    alarm = msgspec.structs.replace(stored.alarm, strip=fewer)
+    assert replay(msgspec.structs.replace(stored, alarm=alarm), None).differences[0].startswith("beats were")
+
+
+def test_evidence_of_another_model_or_version_is_refused(told: SinkBatch) -> None:
+    """No comparison is made with other weights, another layout of states, or damaged bytes."""
+    stored = unpacked(told.evidence[-1].packed())
+    other = msgspec.structs.replace(stored, alarm=msgspec.structs.replace(stored.alarm, model="grunet 9"))
+    with pytest.raises(StrapwatchError, match="grunet 9"):
+        replay(other, None)
+    with pytest.raises(StrapwatchError, match="this version"):
+        replay(msgspec.structs.replace(stored, state=b"\x81\xa1a\x80"), None)
+    with pytest.raises(ValueError, match="damaged"):
+        unpacked(told.evidence[-1].packed()[:100])
+
+
+def test_a_log_is_bounded() -> None:
+    """However much a strap sends: packets behind the older state go, and too many of them end it until the next."""
+    log = EvidenceLog()
+    for k in range(10):
+        for _ in range(5):
+            log.take(float(k), bytes(1000))
+        log.keep({}, boot=1, end_sample=k, now=float(k))
+    alarm = pauses(watched(), "raised")[0]
+    found = log.before(msgspec.structs.replace(alarm, episode=8))
+    assert found is not None
+    assert len(found[1]) == 5
+    log.take(11.0, bytes(MOST_BYTES))
+    assert log.before(alarm) is None
+
+
+def test_the_inbox_shows_the_seconds_around_the_onset(told: SinkBatch) -> None:
+    """Ten seconds that can be read, the onset in them; the whole strip goes on in rows."""
+    alarm = pauses(told, "completed")[1]
+    assert alarm.strip is not None
+    shown = around_onset(alarm, alarm.strip)
+    assert len(shown.microvolts) == 2 * 10 * 360
+    assert shown.first_sample < alarm.episode < shown.first_sample + 10 * 360
+    lines = terminal_rows(alarm, alarm.strip, 100)
+    assert sum("|" in line and " s" in line for line in lines) >= 4
+    assert max(map(len, lines)) <= 200
+
+
+@pytest.fixture
+async def stored(told: SinkBatch, redis_server: GuardedServer, tmp_path: Path) -> str:
+    """Return the address of a server to which a sink has written the alarms and their evidence."""
+    with closing(Outbox(tmp_path / "outbox.sqlite3")) as outbox:
+        async with RedisSink(redis_server.url, outbox=outbox) as sink:
+            await sink.write(SinkBatch(alarms=told.alarms, evidence=told.evidence))
+            assert await sink.drained(10.0)
+    client: Any = open_redis(redis_server.url)
+    await client.sadd(TEAMS_KEY, "red")
+    await client.aclose()
+    return redis_server.url
+
+
+async def test_the_commands_draw_and_replay_what_the_server_holds(
+    stored: str, told: SinkBatch, tmp_path: Path
+) -> None:
+    """The whole strip is drawn as SVG, PNG and text; the alarm is raised again; what is not kept is said in a line."""
+    identity = pauses(told, "raised")[1].identity
+    env = environment(tmp_path, STRAPWATCH_REDIS=stored)
+    for suffix, begins in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        drawn = tmp_path / f"strip{suffix}"
+        assert run("strip", identity, "--redis", stored, "--out", str(drawn), env=env).returncode == 0
+        assert drawn.read_bytes().startswith(begins)
+    text = run("strip", identity, "--redis", stored, "--width", "90", env=env).stdout
+    assert "not complete" not in text
+    assert "the athlete's usual beat" in text
+    done = run("replay-alarm", identity, "--redis", stored, env=env)
+    assert (done.returncode, done.stdout.startswith(f"identical: {identity}"), done.stderr) == (0, True, "")
+    client: Any = open_redis(stored)
+    evidence = await stored_evidence(client, identity)
+    wrong = msgspec.structs.replace(evidence.alarm, known_sample=1)
+    await client.delete(evidence_key("red", identity))
+    kept = _with_alarm(next(e for e in told.evidence if e.alarm.identity == identity), wrong)
+    await store_evidence(client, [kept], [kept.packed()])
+    done = run("replay-alarm", identity, "--redis", stored, env=env)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (
+        1, f"different: known_sample was 1, is {pauses(told, 'raised')[1].known_sample}",
+    )  # fmt: skip
+    await client.delete(evidence_key("red", identity))
+    await client.aclose()
+    done = run("replay-alarm", identity, "--redis", stored, env=env)
+    assert done.returncode == 1
+    assert "was not kept" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def _with_alarm(kept: KeptEvidence, alarm: Alarm) -> KeptEvidence:
+    return KeptEvidence(
+        alarm=alarm, input_path=kept.input_path, mains_hz=kept.mains_hz, limits=kept.limits, rules=kept.rules,
+        state=kept.state, taken=kept.taken,
+    )  # fmt: skip
+
+
+async def test_a_team_keeps_the_last_ones(
+    redis_server: GuardedServer, told: SinkBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the bound the oldest evidence of a team leaves the server, and each has a time to live."""
+    monkeypatch.setattr(evidence_sink, "EVIDENCE_KEPT", 3)
+    client: Any = open_redis(redis_server.url)
+    kept = told.evidence[0]
+    for at in range(6):
+        alarm = msgspec.structs.replace(kept.alarm, episode=at, at=float(at))
+        await store_evidence(client, [_with_alarm(kept, alarm)], [b"x"])
+    keys = sorted(await client.keys("strapwatch:evidence:*:*"))
+    assert [key.decode().rpartition(".")[2] for key in keys] == ["3", "4", "5"]
+    assert await client.zcard(evidence_key("red")) == 3
+    assert await client.ttl(keys[0]) > 0
+    await client.aclose()
