@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Final
 
-from monitor.contract import WINDOW_POINTS, WINDOW_S, Alarm, Strip
+from monitor.contract import UNSURE, WINDOW_POINTS, WINDOW_S, Alarm, Strip
 from monitor.dashboard.alarm_list import clock
 from monitor.dashboard.pieces import kind_words
 from monitor.evidence import millivolts
@@ -24,7 +24,10 @@ def paper_strip(alarm: Alarm, strip: Strip) -> PaperStrip:
         first_sample=strip.first_sample,
         title=f"{alarm.athlete}  {kind_words(alarm.kind)}: {alarm.message}",
         caption=f"onset {when:%Y-%m-%d %H:%M:%S} at sample {alarm.episode}, 0 s on the scale; {_state(alarm)}",
-        beats=tuple(BeatMark(r, label, _TONES.get(label, "plain")) for r, label, _ in strip.beats),
+        beats=tuple(
+            BeatMark(r, "?" if label == UNSURE else label, _TONES.get(label, "plain"))
+            for r, label, _ in strip.beats
+        ),
         clock_s=(strip.first_sample - alarm.episode) / strip.rate_hz,
     )
 
