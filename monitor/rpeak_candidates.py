@@ -87,7 +87,8 @@ def likeness(shape: NDArray[np.float64], template: NDArray[np.float64], end: int
         product += shape[k] * template[g]
         one += shape[k] * shape[k]
         other += template[g] * template[g]
-    if one <= 0.0 or other <= 0.0:
+    # The product of two small numbers may be zero though neither is.
+    if one * other <= 0.0:
         return 0.0
     return float(product / np.sqrt(one * other))
 

@@ -85,7 +85,7 @@ def _correlation(window: NDArray[np.float32], lag: int, shape: NDArray[np.float3
         both += a * b
         own += a * a
         other += b * b
-    return both / np.sqrt(own * other) if own > 0.0 and other > 0.0 else 0.0
+    return both / np.sqrt(own * other) if own * other > 0.0 else 0.0
 
 
 @compiled

@@ -35,6 +35,8 @@ STEEPNESS_BELOW: Final = 7.0
 AWAY_ABOVE: Final = 0.45
 AWAY_FROM: Final = 0.2
 """Share of a second's own extremum beyond which a sample is away from zero."""
+STILL_MV: Final = 1e-6
+"""A window that moves by less in all stands still; what is left of it in the filters would divide by nothing."""
 HOPS_ON: Final = 2
 LEAKAGE_OVER: Final = 0.66
 STEEPNESS_OVER: Final = 10.0
@@ -63,7 +65,7 @@ def _measure(  # noqa: C901 - five measures of one window
             change += np.sqrt(d)
             second += d
             fourth += d * d
-    if change <= 0.0:
+    if change < STILL_MV:
         out[:] = 0.0
         return
     ordered = np.sort(x)

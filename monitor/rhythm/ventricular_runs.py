@@ -85,7 +85,7 @@ def _alike(window: NDArray[np.float32], shape: NDArray[np.float32]) -> float:
             both += a * b
             own += a * a
             other += b * b
-        if own > 0.0 and other > 0.0:
+        if own * other > 0.0:
             seen = True
             best = max(best, both / np.sqrt(own * other))
     return best if seen else 1.0

@@ -74,6 +74,15 @@ def test_neither_a_sinus_rhythm_nor_asystole_nor_running_is_fibrillation() -> No
     assert [_turns(signal, 1000) for signal in signals] == [[], [], [], []]
 
 
+@pytest.mark.parametrize("millivolts", [1e-300, 1e-160, 1e-90, 1e-12, 3e5])
+def test_what_is_left_in_the_filters_divides_by_nothing(millivolts: float) -> None:
+    """A signal however faint, or as large as a packet can say, raises nothing; a faint one is no fibrillation."""
+    bank = FibrillationBank(RATE_HZ, capacity=1)
+    samples = millivolts * np.random.default_rng(1).normal(0, 1, (1, round(10 * RATE_HZ)))
+    bank.process(ROW, np.array([0]), samples)
+    assert millivolts > 1.0 or not _told(bank.take(ROW))
+
+
 def test_blocks_of_any_length_find_the_same() -> None:
     """Fibrillation and blocked amplifiers are found at the same samples, however the signal is cut."""
     signal = _signal(VentricularFibrillation(at_s=15.0, length_s=10.0), seconds=30.0)
