@@ -325,7 +325,8 @@ async def test_each_role_has_its_topics_only(broker: _Broker, tmp_path: Path) ->
         async with _client(broker, "simulator", PASSWORDS["SIMULATOR_PASSWORD"]) as simulator:
             for topic in ("red/anna/samples", "demo/a1/truth", "demo/a1/samples"):
                 await simulator.publish(f"ecg/{topic}", b"s", qos=1)
-        while "ecg/demo/a1/samples" not in heard["monitor"]:  # noqa: ASYNC110 - the clients fill lists
+        # The broker serves its subscribers one after the other: the last packet must have reached both.
+        while not all("ecg/demo/a1/samples" in heard[n] for n in ("monitor", "scorer")):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     for task in listeners:
         task.cancel()
