@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report clean
+.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ benchmark: $(STAMP)
 ## make alarms-report  alarms over recordings, grave events and 150 h of training (resumes from build/alarms-report)
 alarms-report: $(STAMP)
 	$(BIN)/python -m benchmarks.alarms_report $(ARGS)
+
+## make soak            an hour of 300 athletes with faults at random; writes docs/reports/soak.json
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.faults.soak $(ARGS)
 
 ## make clean           remove the virtual environment and caches
 clean:

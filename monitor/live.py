@@ -8,7 +8,7 @@ is dropped and counted.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -74,6 +74,16 @@ class BatchSink(Protocol):
     @property
     def outbox_waiting(self) -> int:
         """Alarms that wait for the server."""
+        ...
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """What was not written, by name."""
+        ...
+
+    @property
+    def unsaved_alarms(self) -> int:
+        """Alarms that the disk did not take."""
         ...
 
 
@@ -373,7 +383,19 @@ class LiveMonitor:
             settings_hash=self._settings_hash,
             refused=refused,
             resumed=self._resumed,
+            unwritten=self._unwritten(),
+            unsaved=self._unsaved(),
         )
+
+    def _unwritten(self) -> dict[str, int]:
+        overflow = {"overflow": self._outgoing.dropped} if self._outgoing.dropped else {}
+        return {**self._sink.dropped, **overflow}
+
+    def _unsaved(self) -> dict[str, int]:
+        counts = {"alarms": self._sink.unsaved_alarms}
+        if self._recovery is not None:
+            counts |= {"packets": self._recovery.journal.unsaved, "snapshots": self._recovery.rows.failures}
+        return {name: count for name, count in counts.items() if count}
 
 
 class _Outgoing:

@@ -322,6 +322,12 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
         The monitor was ended in order: that it falls silent now is no loss of monitoring.
     resumed : str
         What a restart found and what it missed, in one sentence; empty where there was nothing to resume.
+    unwritten : dict of str to int
+        What Redis was not told since the start, by name: beats, states and the like of a time when it was away or
+        refused. Alarms are not among them while they wait in the outbox.
+    unsaved : dict of str to int
+        What the disk did not take since the start: ``packets`` of the journal, ``snapshots`` (attempts), and
+        ``alarms``, which wait in memory instead.
     """
 
     monitor_id: str
@@ -342,6 +348,8 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int]
     ended: bool = False
     resumed: str = ""
+    unwritten: dict[str, int] = {}
+    unsaved: dict[str, int] = {}
 
 
 def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:

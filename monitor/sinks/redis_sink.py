@@ -122,6 +122,11 @@ class RedisSink:
         return len(self._outbox)
 
     @property
+    def unsaved_alarms(self) -> int:
+        """Alarms that the disk did not take, since the outbox was opened."""
+        return self._outbox.counts.unsaved
+
+    @property
     def alarms_safe(self) -> bool:
         """Whether all alarms that wait are on disk."""
         return self._outbox.all_safe

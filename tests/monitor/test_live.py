@@ -287,6 +287,8 @@ class Kept:
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     alarms: list[Alarm] = field(default_factory=list)
     outbox_waiting: int = 0
+    unsaved_alarms: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     async def write(self, batch: SinkBatch) -> None:
         """Keep the alarms."""
