@@ -46,7 +46,8 @@ MOST_GROWTH: Final = 0.02
 SEGMENT_S: Final = 600.0
 _QUIET_S: Final = 60.0
 """The last minute is left in peace, so that whatever waits gets through."""
-_READY_S: Final = 180.0
+_READY_S: Final = 900.0
+"""The first start ever compiles the stages, and a machine that does other work takes its time over it."""
 _SETTLE_S: Final = 8.0
 _OBSERVED_EVERY_S: Final = 10.0
 
