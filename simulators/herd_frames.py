@@ -41,12 +41,17 @@ class HerdFrames:
         self.frames: _ByteArray = np.stack([np.frombuffer(frame, np.uint8) for frame, _ in frames])
         """The last round: one MQTT frame a row, shape ``[straps, bytes]``."""
         self._places = frames[0][1]
-        self._counts = np.concatenate([strap.record.counts for strap in straps])
-        lengths = np.array([len(strap.record) for strap in straps])
-        self._lengths = lengths[:, None]
-        self._offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])[:, None]
+        # Straps that replay one record share its samples: a thousand of them hold a few dozen records.
+        shared = {id(strap.record): strap.record for strap in straps}
+        places = {key: place for place, key in enumerate(shared)}
+        records = list(shared.values())
+        self._counts = np.concatenate([record.counts for record in records])
+        lengths = np.array([len(record) for record in records])
+        own = np.array([places[id(strap.record)] for strap in straps])
+        self._lengths = lengths[own, None]
+        self._offsets = np.concatenate([[0], np.cumsum(lengths)[:-1]])[own, None]
         self._starts = np.array([int(strap.start_s * strap.record.rate_hz) for strap in straps])[:, None]
-        self._valid = np.concatenate([strap.record.valid for strap in straps])
+        self._valid = np.concatenate([record.valid for record in records])
         self._all_valid = bool(self._valid.all())
 
     def __len__(self) -> int:
