@@ -41,6 +41,8 @@ class HerdFrames:
         self.frames: _ByteArray = np.stack([np.frombuffer(frame, np.uint8) for frame, _ in frames])
         """The last round: one MQTT frame a row, shape ``[straps, bytes]``."""
         self._places = frames[0][1]
+        self.payload_begin = self._places["packet_id"] + 2
+        """Where in a frame the packet itself begins."""
         # Straps that replay one record share its samples: a thousand of them hold a few dozen records.
         shared = {id(strap.record): strap.record for strap in straps}
         places = {key: place for place, key in enumerate(shared)}
