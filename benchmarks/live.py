@@ -84,7 +84,9 @@ def measure(load: Load) -> dict[str, Any]:
                 stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         try:
-            asyncio.run(_ready(server.url, monitor, Path(folder) / "monitor.log"))
+            if not asyncio.run(_ready(server.url, monitor)):
+                said = (Path(folder) / "monitor.log").read_text(errors="replace")
+                sys.exit(f"the monitor was not ready: {said[-500:]}")
             ready_s = time.monotonic() - begun
             return asyncio.run(_measure(load, broker, server, monitor)) | {"ready_s": ready_s}
         finally:
@@ -92,18 +94,18 @@ def measure(load: Load) -> dict[str, Any]:
             monitor.wait()
 
 
-async def _ready(url: str, monitor: "subprocess.Popen[bytes]", log: Path) -> None:
+async def _ready(url: str, monitor: "subprocess.Popen[bytes]") -> bool:
     client = open_redis(url)
     begun = time.monotonic()
     try:
         while time.monotonic() - begun < _READY_S and monitor.poll() is None:
             state = await _state(client)
             if state is not None and state.broker_connected:
-                return
+                return True
             await asyncio.sleep(0.02)
     finally:
         await client.aclose()
-    sys.exit(f"the monitor was not ready: {log.read_text(errors='replace')[-500:]}")
+    return False
 
 
 async def _state(client: Any) -> MonitorState | None:
@@ -144,7 +146,9 @@ async def _measure(
             "losses": {
                 "radio": said["lost"],
                 "not acknowledged by the broker": said["unacknowledged"],
-                "between broker and monitor": said["sent"] - state.packets_received - state.packets_refused
+                "between broker and monitor": said["sent"]
+                - state.packets_received
+                - state.packets_refused
                 - state.packets_dropped,
                 "refused": state.packets_refused,
                 "dropped by the monitor": state.packets_dropped,
@@ -283,6 +287,7 @@ def find_max(load: Load, *, hold_s: float, begin: int) -> list[dict[str, Any]]:
 
 def tell(row: dict[str, Any]) -> None:
     """Print a run."""
+
     def ms(seconds: dict[str, float]) -> str:
         return ", ".join(f"{name} {1e3 * value:.0f}" for name, value in seconds.items())
 
@@ -291,16 +296,22 @@ def tell(row: dict[str, Any]) -> None:
         f"{row['athletes']} athletes, {row['seconds']:g} s, packets of {row['packet_s']:g} s, {row['broker']} broker, "
         f"mean {row['mean_bpm']:.0f} bpm: {'holds' if holds(row) else 'VOID' if row['void'] else 'does not hold'}"
     )
-    print(f"  packets {row['packets']}; lost: " + ", ".join(f"{n} {name}" for name, n in row["losses"].items()))
+    print(
+        f"  packets {row['packets']}; lost: " + ", ".join(f"{n} {name}" for name, n in row["losses"].items())
+    )
     print(f"  beats {row['beats']}, classified {row['beats_classified']}, alarms {row['alarms']}")
     print(
-        "  CPU: " + ", ".join(f"{name} {value:.1f} s ({100 * value / row['seconds']:.0f} %)" for name, value in cpu.items())
+        "  CPU: "
+        + ", ".join(
+            f"{name} {value:.1f} s ({100 * value / row['seconds']:.0f} %)" for name, value in cpu.items()
+        )
         + f"; monitor {row['cpu_ms_per_athlete_s']:.3f} ms a second and athlete"
     )
     memory = row["memory"]
     print(
         f"  memory of the monitor: {memory['idle_mb']:.0f} MB when ready (after {row['ready_s']:.1f} s), "
-        f"{memory['end_mb']:.0f} at the end, {memory['peak_mb']:.0f} at most; {memory['kb_per_athlete']:.0f} kB an athlete"
+        f"{memory['end_mb']:.0f} at the end, {memory['peak_mb']:.0f} at most; "
+        f"{memory['kb_per_athlete']:.0f} kB an athlete"
     )
     print(f"  latency in ms: {ms(row['latency_s'])}; straps late by p99 {1e3 * row['lateness_p99_s']:.1f}")
     print(f"  the same from the end of each beat's window: {ms(row['latency_from_window_s'])}", flush=True)
@@ -310,16 +321,22 @@ def tell(row: dict[str, Any]) -> None:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--athletes", type=int, nargs="+", default=[100])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--broker", choices=["embedded", "mosquitto"], default="embedded")
     parser.add_argument("--packet-s", type=float, default=0.25)
-    parser.add_argument("--bpm", type=float, default=75.0, help="mean heart rate, 75 (the records' own) to 150")
+    parser.add_argument(
+        "--bpm", type=float, default=75.0, help="mean heart rate, 75 (the records' own) to 150"
+    )
     parser.add_argument("--watched", type=int, default=8)
     parser.add_argument("--no-profile", action="store_true", help="do not ask py-spy for stages")
     parser.add_argument("--find-max", action="store_true")
-    parser.add_argument("--hold", type=float, default=600.0, help="seconds for which the largest number has to hold")
+    parser.add_argument(
+        "--hold", type=float, default=600.0, help="seconds for which the largest number has to hold"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     loads = [

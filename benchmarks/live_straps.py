@@ -52,7 +52,9 @@ def _faster(record: Record, factor: float) -> Record:
     if factor > 1.0:
         source = record.counts[: int(samples * factor)].astype(np.float32)
         limits = np.iinfo(np.int16)
-        counts = np.clip(np.rint(resample(source, int(len(source) / factor))), limits.min, limits.max).astype(np.int16)
+        counts = np.clip(np.rint(resample(source, int(len(source) / factor))), limits.min, limits.max).astype(
+            np.int16
+        )
     return record_of_counts(
         name=record.name,
         rate_hz=record.rate_hz,

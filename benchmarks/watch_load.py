@@ -1,4 +1,4 @@
-"""Packets of many straps given straight to a watch, on the straps' schedule but as fast as it goes: no broker, no Redis."""
+"""Packets of many straps given straight to a watch, as fast as it goes: no broker, no Redis, the straps' schedule kept."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,9 @@ class Tick:
     packets: list[tuple[Topic, bytes]]
 
 
-def ticks(records: list[Record], athletes: int, *, seconds: float, packet_s: float, tick_s: float) -> Iterator[Tick]:
+def ticks(
+    records: list[Record], athletes: int, *, seconds: float, packet_s: float, tick_s: float
+) -> Iterator[Tick]:
     """Yield ticks with the packets that are due by each; straps are evenly apart within a packet's time."""
     straps = straps_of(records, athletes, packet_s=packet_s, boot=1)
     frames = HerdFrames(straps)
@@ -51,7 +53,9 @@ def _payloads(frames: HerdFrames, number: int, sent_at: NDArray[np.float64]) -> 
     return [row[frames.payload_begin :].tobytes() for row in made]
 
 
-def cost_s(watch: Watch, load: Iterator[Tick], *, watched: frozenset[tuple[str, str]] = frozenset()) -> tuple[float, int]:
+def cost_s(
+    watch: Watch, load: Iterator[Tick], *, watched: frozenset[tuple[str, str]] = frozenset()
+) -> tuple[float, int]:
     """Run a watch over a load; return the processor seconds of this thread, and the beats it found."""
     spent, beats = 0.0, 0
     for tick in load:

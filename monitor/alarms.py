@@ -180,6 +180,10 @@ class AlarmMachine:
             return []
         return self.take(OnSamples(whose, end_sample, now, signal_ends))
 
+    def concerns(self, team: str, athlete: str) -> bool:
+        """Whether there is anything of an athlete that `advance` could change."""
+        return (team, athlete) in self._athletes
+
     def tick(self, now: float) -> list[Alarm]:
         """Let time reach `now`: who was not answered is told; alarms that are over and were shown long enough leave."""
         return self.take(OnTick(now))

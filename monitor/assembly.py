@@ -23,6 +23,7 @@ no gap but a new beginning."""
 
 _GAPS_KEPT: Final = 64
 _WAIT_PACKETS: Final = 3
+_NOTHING: Final = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +186,15 @@ class StrapAssembly:
         place = self._place
         if place is None:
             return self._begin(packet, now)
+        if (
+            packet.first_sample == place.next_sample
+            and packet.strap == place.strap
+            and packet.boot == place.boot
+            and packet.rate_hz == place.rate_hz
+            and not place.held
+        ):
+            # What nearly all packets are; the way below would come to the same.
+            return [self._take(packet, now)]
         cause = self._cause_to_drop(packet, place)
         if self._takes_over(packet, place, cause, now):
             return self._flush(now) + self._begin(packet, now)
@@ -312,11 +322,15 @@ class StrapAssembly:
         assert place is not None  # noqa: S101 - only called with a place
         # A packet that overlaps what is known already brings only its new part.
         first = max(packet.first_sample, place.next_sample)
-        counts: NDArray[np.int16] = packet.counts()[first - packet.first_sample :]
-        millivolts = np.empty(0, np.float32)
+        end = packet.end_sample
+        millivolts = _NOTHING
         if not packet.lead_off:
-            millivolts = counts.astype(np.float32) * np.float32(packet.microvolts_per_count / 1000.0)
-        place.next_sample = packet.end_sample
+            counts: NDArray[np.int16] = packet.counts()
+            if first > packet.first_sample:
+                counts = counts[first - packet.first_sample :]
+            # Of int16 and float32 NumPy makes float32, exactly.
+            millivolts = counts * np.float32(packet.microvolts_per_count / 1000.0)
+        place.next_sample = end
         place.next_sequence = packet.sequence + 1
         place.progress_at = now
         place.lead = packet.lead
@@ -324,11 +338,11 @@ class StrapAssembly:
         return Piece(
             boot=packet.boot,
             first_sample=first,
-            end_sample=packet.end_sample,
+            end_sample=end,
             millivolts=millivolts,
             lead_off=packet.lead_off,
             due_at=packet.sent_at,
-            due_sample=packet.end_sample,
+            due_sample=end,
             rate_hz=packet.rate_hz,
             begins=begins,
             strap=packet.strap,

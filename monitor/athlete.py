@@ -59,6 +59,8 @@ class Athlete:
         What exercise does, and when that was last looked at, Unix seconds.
     told_off_at : float
         When the strap or its last will last said that it is off, Unix seconds.
+    mind_at : float
+        When there is next something to decide about the strap's silence, Unix seconds.
     past : PastAlarms
         What was raised before.
     log : EvidenceLog
@@ -88,6 +90,7 @@ class Athlete:
     exercise_at: float = 0.0
     told_at: float = 0.0
     exported_at: float = 0.0
+    mind_at: float = 0.0
     changed: bool = True
     past: PastAlarms = field(default_factory=PastAlarms)
     log: EvidenceLog = field(default_factory=EvidenceLog)
@@ -95,7 +98,7 @@ class Athlete:
     @property
     def end_sample(self) -> int:
         """First sample that is not known yet."""
-        return int(self.line.history.end[self.row]) if self.line is not None else 0
+        return self.line.history.end.item(self.row) if self.line is not None else 0
 
     @property
     def rate_hz(self) -> float:
@@ -104,6 +107,12 @@ class Athlete:
 
     def next_stretch(self, most: int) -> list[Piece]:
         """Take the pieces that follow one another, up to `most` samples."""
+        first = self.pieces[0] if len(self.pieces) == 1 else None
+        if first is not None and not (first.lead_off or first.begins) and len(first.millivolts) <= most:
+            # What live packets mostly are.
+            self.pieces.clear()
+            self.scheduled(first)
+            return [first]
         taken: list[Piece] = []
         room = most
         while self.pieces and room > 0:

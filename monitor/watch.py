@@ -50,7 +50,9 @@ SILENT_AFTER_S: Final = 5.0
 FORGET_AFTER_S: Final = 600.0
 IDLE_BANK_S: Final = 60.0
 """Once there are `MAX_RATES` banks, one that has had no strap for this long makes room for another rate."""
-STATE_EVERY_S: Final = 0.5
+STATE_EVERY_S: Final = 1.0
+ALARMS_EVERY_S: Final = 0.1
+"""How often the alarms' own clock is moved on: all of them are looked at then."""
 EXPORT_ROUNDS: Final = 100
 """Rounds over which a large team is exported, so that no tick pays for all."""
 
@@ -81,6 +83,7 @@ class _Moved:
     """
 
     line: Line
+    athletes: list[Athlete]
     rows: IntArray
     output: LineOutput
     first_sample: IntArray
@@ -129,7 +132,10 @@ class Watch:
         self._athletes: dict[Key, Athlete] = {}
         self._sources: dict[Key, str] = {}
         self._lost_by_the_forgotten = 0
-        self._behind = False
+        # Whose assembly holds packets back, and who has pieces to be looked at: all others cost a tick nothing.
+        self._holding: dict[Key, Athlete] = {}
+        self._ready: dict[Key, Athlete] = {}
+        self._alarms_at = float("-inf")
         self._machine = AlarmMachine(
             model=classifier.name if classifier is not None else "",
             settings_hash=settings_hash,
@@ -145,7 +151,7 @@ class Watch:
     @property
     def behind(self) -> bool:
         """Whether the last tick left something for the next, which should come at once."""
-        return self._behind
+        return bool(self._ready)
 
     def lost_packets(self) -> int:
         """Return how many packets never came, over all athletes there have been; any thread may ask."""
@@ -241,24 +247,22 @@ class Watch:
         """
         output = SinkBatch()
         looked_at = frozenset(watched)
-        waiting = []
-        for athlete in list(self._athletes.values()):
-            if athlete.assembly.waiting:
-                pieces = athlete.assembly.tick(now)
+        for key, athlete in list(self._holding.items()):
+            pieces = athlete.assembly.tick(now)
+            if pieces:
                 athlete.pieces.extend(pieces)
-                if pieces:
-                    athlete.log.take(now, None)
-            if athlete.pieces:
-                waiting.append(athlete)
+                athlete.log.take(now, None)
+            self._sort(key, athlete)
         for _ in range(MAX_ROUNDS):
-            if not waiting:
+            if not self._ready:
                 break
-            self._round(waiting, now, looked_at, output)
-            waiting = [athlete for athlete in waiting if athlete.pieces]
-        self._behind = bool(waiting)
-        for athlete in list(self._athletes.values()):
+            self._round(list(self._ready.values()), now, looked_at, output)
+            self._ready = {key: athlete for key, athlete in self._ready.items() if athlete.pieces}
+        for athlete in [athlete for athlete in self._athletes.values() if athlete.mind_at <= now]:
             self._mind_silence(athlete, now, output)
-        output.alarms.extend(self._machine.tick(now))
+        if now - self._alarms_at >= ALARMS_EVERY_S:
+            self._alarms_at = now
+            output.alarms.extend(self._machine.tick(now))
         if len(self._lines) >= MAX_RATES:
             self._drop_idle_banks(now)
         self._tell_states(now, output)
@@ -402,6 +406,7 @@ class Watch:
         athlete.log.forget()
         athlete.log.keep(state, boot=athlete.boot, end_sample=athlete.end_sample, now=now)
         self._athletes[team, name] = athlete
+        self._sort((team, name), athlete)
 
     def _samples(self, topic: Topic, payload: bytes, now: float) -> None:
         packet = decode_samples(payload)
@@ -417,6 +422,7 @@ class Watch:
         athlete.log.take(now, payload)
         pieces = athlete.assembly.push(packet, now)
         athlete.pieces.extend(pieces)
+        self._sort((topic.team, topic.athlete), athlete)
         # A farewell may overtake the last packets; after a last will every packet shows that the strap is there.
         if (
             pieces
@@ -424,6 +430,16 @@ class Watch:
             and not (athlete.ended and now - athlete.told_off_at < SILENT_AFTER_S)
         ):
             athlete.online, athlete.ended = True, False
+            athlete.mind_at = 0.0
+
+    def _sort(self, key: Key, athlete: Athlete) -> None:
+        """Enter an athlete among those who have something waiting, as far as that is so."""
+        if athlete.pieces:
+            self._ready[key] = athlete
+        if athlete.assembly.waiting:
+            self._holding[key] = athlete
+        else:
+            self._holding.pop(key, None)
 
     def _athlete(self, team: str, name: str, now: float) -> Athlete:
         if len(self._athletes) >= MAX_ATHLETES:
@@ -453,6 +469,7 @@ class Watch:
         athlete.online = status.online
         athlete.ended = status.ended and not status.online
         athlete.changed = True
+        athlete.mind_at = 0.0
 
     def _round(self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: SinkBatch) -> None:
         """Move each waiting athlete on by one stretch."""
@@ -473,11 +490,13 @@ class Watch:
                 groups.setdefault((line.rate_hz, length), []).append((athlete, piece.first_sample, pieces))
         for (rate_hz, length), members in groups.items():
             line = self._lines[rate_hz]
-            rows = np.array([athlete.row for athlete, _, _ in members])
+            athletes = [athlete for athlete, _, _ in members]
+            rows = np.array([athlete.row for athlete in athletes])
             first = np.array([first_sample for _, first_sample, _ in members])
-            samples = np.stack([np.concatenate([p.millivolts for p in pieces]) for _, _, pieces in members])
+            joined = np.concatenate([piece.millivolts for _, _, pieces in members for piece in pieces])
+            samples = joined.reshape(len(members), length)
             block = Block(rows, first, samples, np.ones(samples.shape, np.bool_))
-            moved.append(_Moved(line, rows, line.sense(block), first))
+            moved.append(_Moved(line, athletes, rows, line.sense(block), first))
             self.counters.samples += length * len(members)
         self._name_beats(moved, now, watched, output)
 
@@ -498,7 +517,7 @@ class Watch:
                 off = LineOutput(output.peaks, output.beats, output.events + off.events, off.filtered)
             output = off
         assert output is not None  # noqa: S101 - the caller saw a gap or a lead that is off
-        return _Moved(line, row, output, first, before)
+        return _Moved(line, [athlete], row, output, first, before)
 
     def _before_gap(
         self, athlete: Athlete, line: Line, now: float, output: SinkBatch
@@ -528,11 +547,11 @@ class Watch:
             for event in events:
                 owner = self._owners[group.line.rate_hz, event.row]
                 self._tell_event(owner, event, now, output, before=group.before)
-            for position, row in enumerate(group.rows.tolist()):
-                athlete = self._owners[group.line.rate_hz, row]
-                for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
-                    output.alarms.append(with_evidence(athlete, alarm))
-                if (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
+            for position, athlete in enumerate(group.athletes):
+                if self._machine.concerns(athlete.team, athlete.name):
+                    for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
+                        output.alarms.append(with_evidence(athlete, alarm))
+                if watched and (athlete.team, athlete.name) in watched and group.output.filtered.shape[1]:
                     wave = wave_message(
                         athlete,
                         first_sample=int(group.first_sample[position]),
@@ -569,9 +588,8 @@ class Watch:
         if athlete.line is not None:
             before = self._before_gap(athlete, athlete.line, now, output)
             ended = athlete.line.finish(np.array([athlete.row]))
-            moved = _Moved(
-                athlete.line, np.array([athlete.row]), ended, np.array([athlete.end_sample]), before
-            )
+            row, end = np.array([athlete.row]), np.array([athlete.end_sample])
+            moved = _Moved(athlete.line, [athlete], row, ended, end, before)
             self._name_beats([moved], now, frozenset(), output)
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
         athlete.pieces[0] = replace(piece, begins=False)
@@ -612,7 +630,8 @@ class Watch:
 
     def _mind_silence(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
         # Packets that are refused are no sign of life: what counts is that samples come.
-        silent_for = now - max(athlete.assembly.progress_at, athlete.expected_since)
+        since = max(athlete.assembly.progress_at, athlete.expected_since)
+        silent_for = now - since
         silent = (silent_for >= SILENT_AFTER_S or not athlete.online) and not athlete.ended
         end = athlete.end_sample
         if silent and athlete.silent_since is None and athlete.line is not None:
@@ -622,11 +641,17 @@ class Watch:
             heard = _silence(athlete.row, athlete.silent_since, "end", silent_for)
             self._tell_event(athlete, heard, now, output, for_good=athlete.ended)
             athlete.silent_since = None
+        # Samples may only put off when there is next something to decide; a status asks for another look.
+        next_s = SILENT_AFTER_S if silent_for < SILENT_AFTER_S else FORGET_AFTER_S
+        athlete.mind_at = 0.0 if silent else since + next_s
         if silent_for >= FORGET_AFTER_S:
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
             self._release(athlete)
             self._lost_by_the_forgotten += athlete.assembly.counters.lost
-            del self._athletes[athlete.team, athlete.name]
+            key = athlete.team, athlete.name
+            del self._athletes[key]
+            self._holding.pop(key, None)
+            self._ready.pop(key, None)
 
 
 def _goes_on_off(piece: Piece, end_sample: int) -> bool:
