@@ -1,4 +1,4 @@
-"""Packets of many straps given straight to a watch, as fast as it goes: no broker, no Redis, the straps' schedule kept."""
+"""Packets of many straps given straight to a watch, as fast as it goes: their schedule, no broker, no Redis."""
 
 import time
 from collections.abc import Iterator
