@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report soak clean
+.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report fuzz soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -54,6 +54,11 @@ benchmark: $(STAMP)
 ## make alarms-report  alarms over recordings, grave events and 150 h of training (resumes from build/alarms-report)
 alarms-report: $(STAMP)
 	$(BIN)/python -m benchmarks.alarms_report $(ARGS)
+
+## make fuzz            a million and a half made-up inputs; writes docs/reports/fuzz.json (resumes from build/fuzz)
+fuzz: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --editable '.[fuzz]' >&2
+	$(BIN)/python -m benchmarks.faults.fuzz $(ARGS)
 
 ## make soak            an hour of 300 athletes with faults at random; writes docs/reports/soak.json
 soak: $(STAMP)
