@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
 
@@ -18,13 +18,23 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 _PACKAGE: Final = Path(__file__).parent
+_DISPATCHERS: Final[list[Any]] = []
 _IMPORT: Final = re.compile(r"^from (monitor[\w.]*) import ([^#\n]*(?:\([^)]*\))?)", re.MULTILINE)
 
 
 def compiled(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Compile `function` on first call; machine code is cached on disk (``NUMBA_CACHE_DIR`` moves the folder)."""
-    return cast(
-        "Callable[_Parameters, _Result]", numba.njit(cache=True, nogil=True, fastmath=False)(function)
+    dispatcher = numba.njit(cache=True, nogil=True, fastmath=False)(function)
+    _DISPATCHERS.append(dispatcher)
+    return cast("Callable[_Parameters, _Result]", dispatcher)
+
+
+def compiled_so_far() -> frozenset[str]:
+    """Return what this process has compiled or loaded by now: each function with the types it was called with."""
+    return frozenset(
+        f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__qualname__}{signature}"
+        for dispatcher in _DISPATCHERS
+        for signature in dispatcher.signatures
     )
 
 
