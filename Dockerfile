@@ -30,7 +30,7 @@ ENV PATH=/opt/strapwatch/bin:$PATH \
 USER strapwatch
 WORKDIR /var/lib/strapwatch
 # Compiled once here: a new volume begins with a copy of it.
-RUN python -c "from models.runtime import load_classifier; from monitor.warm_up import warm_up; warm_up(load_classifier(None))"
+RUN strapwatch prepare
 VOLUME /var/lib/strapwatch
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=10s --start-period=90s CMD ["python", "-m", "monitor.health"]

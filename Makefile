@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
+# Tests wait for real servers most of the time, so two at once share even two cores well; WORKERS= runs them one by one.
+WORKERS ?= --numprocesses 2 --dist worksteal
 .DEFAULT_GOAL := help
 
 .PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report fuzz soak clean
@@ -23,7 +25,8 @@ demo: $(STAMP)
 
 ## make test            all tests (real Mosquitto and Redis are used where they are installed)
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/strapwatch prepare
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 ## make check           ruff and strict mypy
 check: $(STAMP)

@@ -103,7 +103,8 @@ def _counts() -> NDArray[np.int16]:
     millivolt[seconds >= _FLAT_FROM_S] = 0.0
     wave = seconds >= _WAVE_FROM_S
     millivolt[wave] = np.sin(2.0 * np.pi * 5.0 * seconds[wave])
-    return (millivolt * 1000.0 / _MICROVOLTS_PER_COUNT).astype("<i2")
+    counts: NDArray[np.int16] = (millivolt * 1000.0 / _MICROVOLTS_PER_COUNT).astype("<i2")
+    return counts
 
 
 def _call(classifier: BeatClassifier) -> None:

@@ -15,6 +15,7 @@ from monitor.cli.evaluate import register as _register_evaluate
 from monitor.cli.herd import register as _register_herd
 from monitor.cli.inbox import register as _register_inbox
 from monitor.cli.live import register as _register_monitor
+from monitor.cli.prepare import register as _register_prepare
 from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
 from monitor.cli.relay import register as _register_relay
@@ -76,6 +77,7 @@ for _register in (
     _register_strip,
     _register_replay_alarm,
     _register_relay,
+    _register_prepare,
     _register_evaluate,
     _register_adapt,
     _register_reproduce,
