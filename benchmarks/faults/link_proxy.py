@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final, Self
 
 _CHUNK: Final = 65_536
+_SLICE: Final = 4_096
 _UNDER_WAY: Final = 256
 """Pieces that a slow link holds for each direction; then it takes no more, as a network does."""
 
@@ -122,10 +123,11 @@ class LinkProxy:
                 at, piece = await under_way.get()
                 if not piece:
                     return
-                slowness_s = len(piece) / self.bytes_per_s if self.bytes_per_s else 0.0
-                wait_s = at - time.monotonic() + slowness_s
-                if wait_s > 0.0:
-                    await asyncio.sleep(wait_s)
-                await self._open.wait()
-                writer.write(piece)
-                await writer.drain()
+                await asyncio.sleep(max(at - time.monotonic(), 0.0))
+                for begin in range(0, len(piece), _SLICE):
+                    part = piece[begin : begin + _SLICE]
+                    if self.bytes_per_s:
+                        await asyncio.sleep(len(part) / self.bytes_per_s)
+                    await self._open.wait()
+                    writer.write(part)
+                    await writer.drain()

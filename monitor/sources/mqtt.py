@@ -7,13 +7,14 @@ journal, what is between here and the monitor's state at a crash is lost.
 
 import asyncio
 import logging
+import math
 import ssl
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import aiomqtt
 import structlog
@@ -205,7 +206,7 @@ class MqttSource:
         await _enter(client)
         try:
             for topic_filter in self._topic_filters:
-                codes = await client.subscribe(topic_filter, qos=_QOS)
+                codes = await self._subscribe(client, topic_filter)
                 if any(_code(code) >= _FIRST_REFUSAL for code in codes):
                     raise aiomqtt.MqttError(f"the broker does not let us subscribe to {topic_filter}")
             end_if_cancelled()
@@ -220,6 +221,24 @@ class MqttSource:
             await anext(client.messages)
         finally:
             await _leave(client)
+
+    async def _subscribe(self, client: aiomqtt.Client, topic_filter: str) -> Sequence[Any]:
+        """Subscribe, for as long as messages keep coming: a broker pours out what it kept for us before it answers.
+
+        Whoever gave up on it meanwhile, and came back to a broker that had kept still more, would never be heard of
+        again.
+        """
+        asked = asyncio.ensure_future(client.subscribe(topic_filter, qos=_QOS, timeout=math.inf))
+        try:
+            while True:
+                received = self._received
+                done, _ = await asyncio.wait({asked}, timeout=_TIMEOUT_S)
+                if done:
+                    return asked.result()
+                if self._received == received:
+                    raise TimeoutError
+        finally:
+            asked.cancel()
 
     def _client(self, tls: ssl.SSLContext | None) -> aiomqtt.Client:
         receive = self._receive

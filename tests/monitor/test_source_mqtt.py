@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from benchmarks.faults.link_proxy import LinkProxy
 from monitor.embedded import EmbeddedBroker, GuardedServer
 from monitor.errors import SettingsError
 from monitor.sources import Arrival, Inbox, MqttAddress, MqttSource, parse_mqtt_url
@@ -115,6 +116,24 @@ async def test_persistent_session_gets_what_came_while_away(mosquitto: GuardedSe
     async with MqttSource(mosquitto.url, client_id="monitor-1", persistent_session=True) as source:
         await _until(lambda: source.received == 50)
         assert [a.payload for a in source.take()] == [bytes([n]) for n in range(50)]
+
+
+async def test_what_was_kept_may_take_longer_than_an_answer(
+    mosquitto: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that first pours out all it kept, slowly, is not given up on: everything arrives on one connection."""
+    monkeypatch.setattr("monitor.sources.mqtt._TIMEOUT_S", 0.3)
+    async with LinkProxy(mosquitto.port) as link:
+        url = f"mqtt://127.0.0.1:{link.port}"
+        async with MqttSource(url, client_id="m", persistent_session=True) as source:
+            await _until(lambda: source.connected)
+        await _publish(mosquitto, *(("ecg/red/anna/samples", bytes(2_000)) for _ in range(150)))
+        link.bytes_per_s, before = 200_000.0, link.connections
+        async with MqttSource(url, client_id="m", persistent_session=True) as source:
+            await _until(lambda: source.received == 150)
+            await _until(lambda: source.connected)
+        # One to see whether anybody answers, one to stay.
+        assert link.connections - before <= 2
 
 
 def test_persistent_session_needs_a_name() -> None:
