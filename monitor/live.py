@@ -144,6 +144,7 @@ class LiveMonitor:
         self._acknowledged: list[Alarm] = []
         self._commands: list[Command] = []
         self._watched: set[Key] = set()
+        self._failures_told = 0
         self._outgoing = _Outgoing()
         self._computing: asyncio.Future[SinkBatch] | None = None
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
@@ -355,9 +356,22 @@ class LiveMonitor:
         while True:
             state = self.state()
             self._outgoing.add(SinkBatch(monitor=state))
+            self._tell_failures()
             if on_heartbeat is not None:
                 on_heartbeat(state)
             await asyncio.sleep(HEARTBEAT_EVERY_S)
+
+    def _tell_failures(self) -> None:
+        naming = self._watch.naming
+        # The first, then each time their number has doubled.
+        if naming.failures.bit_length() != self._failures_told.bit_length():
+            self._failures_told = naming.failures
+            _log.error(
+                "the classifier fails; beats are not named, ventricular runs are not seen",
+                reason=naming.reason,
+                failures=naming.failures,
+                unnamed=naming.unnamed,
+            )
 
     def state(self) -> MonitorState:
         """Return how the monitor is."""
@@ -385,6 +399,7 @@ class LiveMonitor:
             resumed=self._resumed,
             unwritten=self._unwritten(),
             unsaved=self._unsaved(),
+            beats_unnamed=self._watch.naming.unnamed,
         )
 
     def _unwritten(self) -> dict[str, int]:

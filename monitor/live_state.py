@@ -328,6 +328,8 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
     unsaved : dict of str to int
         What the disk did not take since the start: ``packets`` of the journal, ``snapshots`` (attempts), and
         ``alarms``, which wait in memory instead.
+    beats_unnamed : int
+        Beats that have no class because the classifier's backend failed, since the start.
     """
 
     monitor_id: str
@@ -350,6 +352,7 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
     resumed: str = ""
     unwritten: dict[str, int] = {}
     unsaved: dict[str, int] = {}
+    beats_unnamed: int = 0
 
 
 def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:

@@ -15,7 +15,7 @@ from monitor.alarms import AlarmMachine
 from monitor.assembly import Piece, ReorderLimits, StrapAssembly
 from monitor.athlete import Athlete
 from monitor.catalogue import Kind, RuleChange
-from monitor.classifier import BeatClassifier, classify
+from monitor.classifier import BeatClassifier
 from monitor.contract import (
     Alarm,
     Beats,
@@ -32,6 +32,7 @@ from monitor.evidence_log import STATE_EVERY_S as EVIDENCE_EVERY_S
 from monitor.evidence_log import KeptEvidence
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message
+from monitor.naming import BeatNaming
 from monitor.recordings import recording_of
 from monitor.responses import Command
 from monitor.rhythm import AthleteLimits
@@ -142,6 +143,7 @@ class Watch:
             changes=rules,
         )
         self.counters = WatchCounters()
+        self.naming = BeatNaming(classifier)
 
     @property
     def athletes(self) -> int:
@@ -532,7 +534,7 @@ class Watch:
         self, moved: list[_Moved], now: float, watched: frozenset[Key], output: SinkBatch
     ) -> None:
         """Classify all new beats in one call, then read rhythms and tell what there is to tell."""
-        beats = classify(self._classifier, Beats.join([group.output.beats for group in moved]))
+        beats = self.naming.name(Beats.join([group.output.beats for group in moved]), now)
         begin = 0
         for group in moved:
             named = beats.take(slice(begin, begin + len(group.output.beats)))

@@ -7,13 +7,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import redis.asyncio
 
 from benchmarks.faults.link_proxy import LinkProxy
 from monitor.embedded import GuardedServer, InstalledMosquitto, InstalledRedis
 from monitor.sources import MqttAddress, parse_mqtt_url
 
 MONITOR_ID: Final = "faults"
+PATIENCE_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,11 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             server_link=links[2],
             folder=folder,
         )
+
+
+def patient_client(server: GuardedServer) -> Any:
+    """Return a client for a reader in no hurry, past the networks that are cut: a busy machine answers late."""
+    return redis.asyncio.Redis(port=server.port, socket_timeout=PATIENCE_S, protocol=2)
 
 
 def start_monitor(

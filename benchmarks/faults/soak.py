@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from redis.exceptions import RedisError
 
-from benchmarks.faults.place import MONITOR_ID, Place, end_monitor, place, start_monitor
+from benchmarks.faults.place import MONITOR_ID, Place, end_monitor, patient_client, place, start_monitor
 from benchmarks.faults.provenance import commit, machine
 from benchmarks.faults.soak_faults import SoakFaults
 from benchmarks.faults.soak_squad import HEARTS, hearts, lossy, squad, undisturbed
@@ -38,7 +38,6 @@ from monitor.live_state import (
     monitor_key,
     wave_key,
 )
-from monitor.sinks import open_redis
 from simulators.strap import Strap
 
 SEED: Final = 8
@@ -175,7 +174,7 @@ class _Read:
 
 
 async def _read(where: Place, straps: list[Strap]) -> _Read:
-    client: Any = open_redis(where.server.url)
+    client = patient_client(where.server)
     read = _Read()
     for strap in straps:
         key = (strap.team, strap.athlete)
@@ -206,7 +205,7 @@ def _touched(herd: SteadfastHerd, read: _Read) -> set[tuple[str, str]]:
 
 
 async def _until_ready(where: Place, process: "subprocess.Popen[bytes]") -> None:
-    client: Any = open_redis(where.server.url)
+    client = patient_client(where.server)
     async with asyncio.timeout(_READY_S):
         while True:
             heartbeat = await client.get(monitor_key(MONITOR_ID))
@@ -221,7 +220,7 @@ async def _until_ready(where: Place, process: "subprocess.Popen[bytes]") -> None
 async def _watch_waves(where: Place, straps: list[Strap]) -> None:
     """Look at some athletes' waveforms, as a dashboard does."""
     while True:
-        client: Any = open_redis(where.server.url)
+        client = patient_client(where.server)
         try:
             async with client.pubsub() as channel:
                 await channel.subscribe(*(wave_key(strap.team, strap.athlete) for strap in straps))

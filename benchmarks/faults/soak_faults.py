@@ -13,9 +13,8 @@ from typing import Any, Final, Literal
 
 import aiomqtt
 
-from benchmarks.faults.place import Place
+from benchmarks.faults.place import Place, patient_client
 from monitor.live_state import wave_key
-from monitor.sinks import open_redis
 from simulators.strap import Strap
 
 Reach = Literal["broker", "server", "packets", "none"]
@@ -206,7 +205,7 @@ class SoakFaults:
                     await asyncio.sleep(0.02)
 
     async def _configure(self, name: str, value: str) -> None:
-        client: Any = open_redis(self._place.server.url)
+        client = patient_client(self._place.server)
         await client.config_set(name, value)
         await client.aclose()
 

@@ -292,5 +292,6 @@ async def look(client: "redis.asyncio.Redis", watchdog: Watchdog) -> None:
             now=time.monotonic(),
             dropped=state.packets_dropped,
             waiting=state.outbox_waiting,
+            unnamed=state.beats_unnamed,
         )
     watchdog.server_answered(time.monotonic())

@@ -18,6 +18,8 @@ CANARY_LOST_AFTER_S: Final = 45.0
 SERVER_LOST_AFTER_S: Final = 10.0
 OVERLOADED_FOR_S: Final = 30.0
 """A monitor that has dropped packets counts as overloaded for so long."""
+UNNAMED_FOR_S: Final = 30.0
+"""A monitor whose classifier has failed counts as half blind for so long."""
 ALARMS_STUCK_AFTER_S: Final = 20.0
 WATCHDOG_TEAM: Final = "~watchdog"
 _LOST: Final = "monitoring_lost"
@@ -36,6 +38,8 @@ class _Monitor:
     ended: bool = False
     dropped: int = 0
     dropped_at: float = float("-inf")
+    unnamed: int = 0
+    unnamed_at: float = float("-inf")
     sent_at: float = 0.0
 
 
@@ -78,6 +82,7 @@ class Watchdog:
         now: float,
         dropped: int = 0,
         waiting: int = 0,
+        unnamed: int = 0,
     ) -> None:
         """Take a monitor's heartbeat; only one that has changed is a sign of life.
 
@@ -97,10 +102,12 @@ class Watchdog:
             Packets that the monitor could not take in, since its start.
         waiting : int
             Alarms that wait on its disk.
+        unnamed : int
+            Beats that its classifier failed to name, since its start.
         """
         known = self._monitors.get(monitor_id)
         if known is None:
-            known = _Monitor(beat, now, now, now, ended=ended, dropped=dropped, sent_at=now)
+            known = _Monitor(beat, now, now, now, ended=ended, dropped=dropped, unnamed=unnamed, sent_at=now)
             self._monitors[monitor_id] = known
         elif beat != known.beat:
             if known.ended and not ended:
@@ -112,7 +119,9 @@ class Watchdog:
             known.sent_at = now
         if dropped > known.dropped:
             known.dropped_at = now
-        known.dropped = dropped
+        if unnamed > known.unnamed:
+            known.unnamed_at = now
+        known.dropped, known.unnamed = dropped, unnamed
 
     def canary(self, monitor_id: str, now: float) -> None:
         """Take a test alarm that has come the whole way."""
@@ -169,6 +178,11 @@ class Watchdog:
             wrong[_LOST, name] = (
                 alone,
                 f"Alarms of monitor {name} do not arrive: its test alarms stay away.",
+            )
+        elif now - monitor.unnamed_at <= UNNAMED_FOR_S:
+            wrong[_LOST, name] = (
+                "medium",
+                f"Monitor {name} finds beats but cannot name them: ventricular runs are not seen.",
             )
         if now - monitor.sent_at > ALARMS_STUCK_AFTER_S:
             wrong["redis_unreachable", name] = ("medium", f"The server takes no alarms of monitor {name}.")

@@ -1,0 +1,101 @@
+"""Naming beats though the classifier's backend fails: what it does not name stays "unsure", and is counted.
+
+A backend is foreign code (a runtime, a device, weights): whatever it raises, and numbers that are none, cost the beats
+that were asked for and nothing else. A batch that fails is asked for again in halves, so that a beat which no backend
+can bear takes no other athlete's with it. A backend that names nothing at all is left alone for a while.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from monitor.classifier import BeatClassifier, classify
+from monitor.contract import Beats
+
+REST_S: Final = 5.0
+"""How long a backend that named nothing is not asked again."""
+_MOST_FAILURES: Final = 24
+"""Failing calls in one go: enough to find two beats among hundreds."""
+
+
+class BeatNaming:
+    """Asks a classifier, and goes on without it.
+
+    Parameters
+    ----------
+    classifier : BeatClassifier or None
+        Whom to ask; None names nothing.
+
+    Attributes
+    ----------
+    unnamed : int
+        Beats that were to be named and were not, because the backend failed.
+    failures : int
+        Times the backend failed.
+    reason : str
+        Why it failed the last time.
+    """
+
+    def __init__(self, classifier: BeatClassifier | None) -> None:
+        self._classifier = classifier
+        self._rests_until = float("-inf")
+        self.unnamed = 0
+        self.failures = 0
+        self.reason = ""
+
+    def name(self, beats: Beats, now: float) -> Beats:
+        """Return `beats` with class probabilities and labels, as far as the backend gives them.
+
+        Parameters
+        ----------
+        beats : Beats
+            As they come from the line.
+        now : float
+            Seconds, on a clock that only moves forward.
+        """
+        wanted = int(beats.complete.sum())
+        if self._classifier is None or not wanted:
+            return beats
+        if now < self._rests_until:
+            self.unnamed += wanted
+            return beats
+        try:
+            return self._ask(beats)
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises, the heart goes on
+            self._failed(error)
+        named, missing = self._in_halves(beats)
+        self.unnamed += missing
+        if missing == wanted:
+            self._rests_until = now + REST_S
+        return named
+
+    def _ask(self, beats: Beats) -> Beats:
+        answered = classify(self._classifier, beats)
+        if not np.isfinite(answered.probabilities).all():
+            raise FloatingPointError("probabilities that are no numbers")
+        return answered
+
+    def _in_halves(self, beats: Beats) -> tuple[Beats, int]:
+        """Ask for the halves of a batch that failed, and for theirs; return the beats and how many are not named."""
+        probabilities, label = beats.probabilities.copy(), beats.label.copy()
+        missing = failed = 0
+        waiting = [np.flatnonzero(beats.complete)]
+        while waiting:
+            index = waiting.pop()
+            if len(index) < 2 or failed >= _MOST_FAILURES:
+                missing += len(index)
+                continue
+            for half in np.array_split(index, 2):
+                try:
+                    answered = self._ask(beats.take(half))
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._failed(error)
+                    failed += 1
+                    waiting.append(half)
+                else:
+                    probabilities[half], label[half] = answered.probabilities, answered.label
+        return beats.classified(probabilities, label), missing
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self.reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
