@@ -276,24 +276,47 @@ def test_the_image_is_made_of_what_there_is() -> None:
 
 @pytest.mark.parametrize("files", [("compose.yaml",), ("compose.yaml", "deploy/compose.tls.yaml")])
 def test_compose_itself_takes_it(files: tuple[str, ...], tmp_path: Path) -> None:
-    """`docker compose config` finds nothing wrong, where there is one."""
-    docker = shutil.which("docker")
-    if (
-        docker is None
-        or subprocess.run([docker, "compose", "version"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("docker compose is not installed")
+    """Compose, where there is one, takes the files and reads the services that are meant; without secrets it stops."""
+    command = _compose_command()
+    if command is None:
+        pytest.skip("neither docker compose nor docker-compose is installed")
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    for name in files:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        if command == ("docker-compose",):
+            # Compose 1 (Debian's) takes the project's name from the command line only.
+            text = re.sub(r"^name: .*\n", "", text, flags=re.MULTILINE)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     chosen = [part for name in files for part in ("-f", name)]
-    ran = subprocess.run(
-        [docker, "compose", *chosen, "config", "--quiet"],
-        cwd=ROOT,
-        env={**os.environ, **PASSWORDS, "CERTIFICATES": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ran.returncode == 0, ran.stderr
+
+    def configure(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*command, "-p", "strapwatch", *chosen, "--profile", "simulate", "--profile", "record", "config"],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    taken = configure({**PASSWORDS, "CERTIFICATES": str(tmp_path)})
+    assert taken.returncode == 0, taken.stderr
+    assert yaml.safe_load(taken.stdout)["services"].keys() == SERVICES.keys()
+    without = configure({})
+    assert without.returncode != 0
+    assert "run deploy/make-secrets first" in without.stderr
+
+
+def _compose_command() -> tuple[str, ...] | None:
+    """Return how compose is called here: Docker's plugin, or the program of its own that Debian has."""
+    plugin = ("docker", "compose")
+    if (
+        shutil.which("docker")
+        and not subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode
+    ):
+        return plugin
+    return ("docker-compose",) if shutil.which("docker-compose") else None
 
 
 # --- broker ---------------------------------------------------------------------------------------------------------
