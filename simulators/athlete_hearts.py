@@ -73,6 +73,8 @@ class Beat(IntEnum):
     FUSION = 4
     CONDUCTED = 5
     """Conducted from fibrillating or fluttering atria: no P wave of its own."""
+    ABERRANT = 6
+    """Atrial, and so early that the right bundle branch does not conduct it yet: wide, but no V."""
 
 
 P: Final = Wave(0.12, -0.167, 0.025, 0.3, "P")
@@ -98,6 +100,8 @@ OTHER_VENTRICULAR_BEAT: Final[Waves] = (
 )
 """From another focus: downwards, with T upwards."""
 _VENTRICULAR_WIDTHS: Final = (0.62, 1.05)
+_ABERRANT_WIDTH, _ABERRANT_S_MV, _ABERRANT_T = 1.35, -0.45, -0.6
+_NOTCHES: Final = (0.15, 0.5)
 _ECTOPIC_P: Final = Wave(-0.08, -0.115, 0.018, 0.3, "P")
 
 
@@ -146,16 +150,16 @@ class Heart:
                 return self.sinus
             case Beat.ATRIAL:
                 return (_ECTOPIC_P, *without_p)
-            case Beat.VENTRICULAR:
-                return self.ventricular
-            case Beat.OTHER_VENTRICULAR:
-                return self.other_ventricular
+            case Beat.VENTRICULAR | Beat.OTHER_VENTRICULAR:
+                return self.ventricular if beat is Beat.VENTRICULAR else self.other_ventricular
             case Beat.FUSION:
                 # Half of the ventricles are excited from above, half from the focus.
                 both = (*self.sinus, *self.ventricular)
                 return tuple(replace(wave, millivolts=0.55 * wave.millivolts) for wave in both)
             case Beat.CONDUCTED:
                 return without_p
+            case Beat.ABERRANT:
+                return (_ECTOPIC_P, *(_aberrant(wave) for wave in without_p))
 
     def symbol_of(self, beat: Beat) -> str:
         """Return the MIT-BIH symbol of a kind of beat."""
@@ -167,6 +171,7 @@ class Heart:
             Beat.OTHER_VENTRICULAR: "V",
             Beat.FUSION: "F",
             Beat.CONDUCTED: own,
+            Beat.ABERRANT: "a",
         }[beat]
 
     def class_of(self, beat: Beat) -> int:
@@ -246,6 +251,41 @@ def vary(heart: Heart, random: np.random.Generator) -> Heart:
         ventricular=other(heart.ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
         other_ventricular=other(heart.other_ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
     )
+
+
+def vary_ventricular(heart: Heart, random: np.random.Generator) -> Heart:
+    """Return a heart whose V differ from its own beats as those of people do.
+
+    In recordings V are half to twice as high as their neighbours, and mostly as steep: their complexes are notched
+    where the excitation changes its way. Without a notch they would be blunt, and easier to tell than they are.
+    """
+
+    def other(waves: Waves) -> Waves:
+        gain = float(random.lognormal(0.0, 0.3))
+        peak = max((wave for wave in waves if wave.with_rate == 0.0), key=lambda wave: abs(wave.millivolts))
+        notch = Wave(
+            peak.millivolts * float(random.uniform(*_NOTCHES)),
+            float(random.choice((-1.0, 1.0))) * peak.width * float(random.uniform(0.6, 1.0)),
+            float(random.uniform(0.009, 0.014)),
+        )
+        return tuple(replace(wave, millivolts=gain * wave.millivolts) for wave in (*waves, notch))
+
+    return replace(
+        heart, ventricular=other(heart.ventricular), other_ventricular=other(heart.other_ventricular)
+    )
+
+
+def _aberrant(wave: Wave) -> Wave:
+    """Return a wave of a beat that the left bundle branch alone conducts: a slurred S wave, T against it."""
+    match wave.role:
+        case "S":
+            return Wave(_ABERRANT_S_MV, 0.052, 0.026, role="S")
+        case "Q" | "R" | "J":
+            return replace(wave, width=_ABERRANT_WIDTH * wave.width)
+        case "T":
+            return replace(wave, millivolts=_ABERRANT_T * wave.millivolts)
+        case _:
+            return wave
 
 
 def _larger(waves: Waves, gain: float) -> Waves:

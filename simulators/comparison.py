@@ -6,7 +6,7 @@ Recordings come from `simulators.records.data_folder`. Those that are kept aside
 
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,6 +16,7 @@ import typer
 
 from monitor.errors import RecordError, StrapwatchError
 from simulators.arrhythmia import AtrialFibrillation, VentricularFibrillation
+from simulators.body import Noise, trouble_record
 from simulators.comparison_measures import (
     RR_MEASURES,
     SHAPE_MEASURES,
@@ -24,6 +25,7 @@ from simulators.comparison_measures import (
     rr_windows,
     shape_measures,
 )
+from simulators.comparison_monitor import Side, monitored
 from simulators.comparison_page import tables, write_page
 from simulators.effort import Phase, Programme
 from simulators.records import Record, data_folder, read_record, records_in
@@ -44,6 +46,9 @@ _DAILY_LIFE: Final = Programme(
     )
 )
 """What somebody with a Holter recorder does: sits, walks a little, sits."""
+_HOLTER_NOISE_DB: Final = {"wander": (6.0, 18.0), "muscle": (16.0, 28.0), "electrode": (6.0, 18.0)}
+"""What a Holter recorder hears beside the heart, at ratios between these: the first two all the time."""
+_ELECTRODE_EVERY_S, _ELECTRODE_S = 300.0, (5.0, 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Groups:
     healthy : tuple of Record
         Synthetic athletes in daily life, as the people in the recordings were, with few ectopic beats.
     daily : tuple of Record
-        The same athletes with many.
+        The same athletes with many, and with the noise of everyday life.
     training : tuple of Record
         These, who train.
     """
@@ -112,6 +117,19 @@ def synthetic_records(
     return records
 
 
+def with_holter_noise(record: Record, *, seed: int) -> Record:
+    """Return a record as noisy as one of everyday life: baseline and muscles, and an electrode that moves at times."""
+    random = np.random.default_rng(seed)
+    level = {kind: float(random.uniform(*between)) for kind, between in _HOLTER_NOISE_DB.items()}
+    noise = [Noise(kind="wander", snr_db=level["wander"]), Noise(kind="muscle", snr_db=level["muscle"])]
+    at_s, end_s = float(random.exponential(_ELECTRODE_EVERY_S)), len(record) / record.rate_hz
+    while at_s < end_s - _ELECTRODE_S[1]:
+        length_s = float(random.uniform(*_ELECTRODE_S))
+        noise.append(Noise(kind="electrode", snr_db=level["electrode"], at_s=at_s, length_s=length_s))
+        at_s += length_s + float(random.exponential(_ELECTRODE_EVERY_S))
+    return trouble_record(record, noise, seed=seed)[0]
+
+
 def compare(groups: Groups) -> dict[str, Any]:
     """Return all figures, ready for JSON."""
     rr = {
@@ -137,7 +155,10 @@ def compare(groups: Groups) -> dict[str, Any]:
         "rr": _distributions(RR_MEASURES, rr),
         "shape": _distributions(SHAPE_MEASURES, shapes),
         "rhythms": _rhythms(groups.real),
-        "monitor": _monitored(groups),
+        "monitor": monitored(
+            groups.real,
+            (Side("synthetic daily life", groups.daily), Side("synthetic training", groups.training)),
+        ),
     }
 
 
@@ -221,54 +242,6 @@ def _truth(record: Record) -> Any:
     return record.truth
 
 
-def _monitored(groups: Groups) -> dict[str, Any]:
-    """Return what the monitor's own stages make of both sides; classes of real records only where not trained on."""
-    from models.runtime import load_classifier
-    from monitor.evaluation import run_line
-    from monitor.evaluation_report import score_record
-    from monitor.scoring import Score
-
-    classifier = load_classifier(threads=1)
-    known = set(classifier.training_records) | {"mitdb/114", "mitdb/201", "mitdb/215", "mitdb/223"}
-    sides: dict[str, tuple[Sequence[Record], Callable[[Record], bool]]] = {
-        "real": (groups.real, lambda record: record.name not in known),
-        "synthetic daily life": (groups.daily, lambda _: True),
-        "synthetic training": (groups.training, lambda _: True),
-    }
-    answers = {}
-    for side, (records, is_unseen) in sides.items():
-        announced = run_line(records, classifier=classifier)
-        qrs, classes = Score(), Score()
-        for record, beats in zip(records, announced, strict=True):
-            score = score_record(
-                record.name, record.lead, len(record), _truth(record), beats, classified=True
-            ).without_learning
-            qrs += score
-            if is_unseen(record):
-                classes += score
-        table = classes.classes
-        by_class = table.ec57()
-        answers[side] = {
-            "beats": int(qrs.qrs.tp + qrs.qrs.fn),
-            "qrs_se": _rounded(qrs.qrs.se),
-            "qrs_ppv": _rounded(qrs.qrs.ppv),
-            "class_records": sum(is_unseen(record) for record in records),
-            "n_called_n": _rounded(int(table.confusion[0, 0]) / max(int(table.n[0]), 1)),
-            "n_unsure": _rounded(int(table.unsure[0]) / max(int(table.n[0]), 1)),
-            "v": by_class["V"].n,
-            "v_se": _rounded(by_class["V"].se),
-            "v_ppv": _rounded(by_class["V"].ppv),
-            "s": by_class["S"].n,
-            "s_se": _rounded(by_class["S"].se),
-            "s_ppv": _rounded(by_class["S"].ppv),
-        }
-    return answers
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
 def main(
     *,
     athletes: Annotated[int, typer.Option(help="Synthetic athletes on each side.", min=3)] = 18,
@@ -283,7 +256,12 @@ def main(
         groups = Groups(
             real=tuple(real_records()),
             healthy=tuple(synthetic_records(athletes, seconds=1800.0, programme=_DAILY_LIFE, burden="usual")),
-            daily=tuple(synthetic_records(athletes, seconds=1800.0, programme=_DAILY_LIFE)),
+            daily=tuple(
+                with_holter_noise(record, seed=seed_of(number, _SEED))
+                for number, record in enumerate(
+                    synthetic_records(athletes, seconds=1800.0, programme=_DAILY_LIFE)
+                )
+            ),
             training=tuple(synthetic_records(athletes, seconds=1800.0)),
         )
         figures = compare(groups)

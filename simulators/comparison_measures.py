@@ -39,10 +39,13 @@ SHAPE_MEASURES: Final[dict[str, str]] = {
     "t_over_qrs": "T / QRS height",
     "p_over_qrs": "P / QRS height",
     "v_over_n_width": "width of V / width of N",
+    "v_over_n_height": "height of V / height of N",
+    "v_over_n_slope": "steepest of V / steepest of N",
 }
 _N, _V = AAMI_CLASSES.index("N"), AAMI_CLASSES.index("V")
 _NORMAL_RHYTHMS: Final = frozenset({"N", "SBR"})
 _CLEAN_SHARE: Final = 0.95
+_COMPLEX_S: Final = 0.12
 _EVEN_HZ: Final = 4.0
 _BANDS: Final = {"low_band": (0.5, 5.0), "middle_band": (5.0, 15.0), "high_band": (15.0, 40.0)}
 _LOW_HZ: Final = (0.04, 0.15)
@@ -140,7 +143,7 @@ def shape_measures(record: Record) -> dict[str, float]:
     measures = {name: share / whole for name, share in shares.items()}
     normal, ventricular = mean_beat(record, _N), mean_beat(record, _V)
     nothing = float("nan")
-    measures |= dict.fromkeys(("qrs_mv", "qrs_ms", "t_over_qrs", "p_over_qrs", "v_over_n_width"), nothing)
+    measures |= dict.fromkeys(SHAPE_MEASURES.keys() - _BANDS.keys(), nothing)
     if normal is None:
         return measures
     time_s, beat = normal
@@ -154,7 +157,17 @@ def shape_measures(record: Record) -> dict[str, float]:
         "p_over_qrs": float(before.max() - np.median(before)) / height,
     }
     if ventricular is not None:
+        inside = np.abs(time_s) < _COMPLEX_S
         measures["v_over_n_width"] = width_s(*ventricular) / width_s(time_s, beat)
+        heights, slopes = (
+            [float(np.abs(part[inside]).max()) for part in parts]
+            for parts in (
+                (ventricular[1], beat),
+                (np.gradient(ventricular[1], time_s), np.gradient(beat, time_s)),
+            )
+        )
+        measures["v_over_n_height"] = heights[0] / heights[1]
+        measures["v_over_n_slope"] = slopes[0] / slopes[1]
     return measures
 
 

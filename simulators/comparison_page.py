@@ -14,19 +14,30 @@ _SIDES: Final = (
     "synthetic: the same",
     "synthetic values between the real 5 % and 95 %",
 )
-_MONITORED: Final = {
+_PEAKS: Final = {
     "beats": "beats",
     "qrs_se": "R peaks, Se",
+    "qrs_se_records": "of a record: 10 %, median, 90 %",
     "qrs_ppv": "R peaks, +P",
-    "class_records": "records for classes, none trained or chosen on",
+    "qrs_ppv_records": "of a record: 10 %, median, 90 %",
+}
+_CLASSES: Final = {
+    "class_records": "records",
     "n_called_n": "N called N",
+    "n_called_n_records": "of a record: 10 %, median, 90 %",
     "n_unsure": 'N called "unsure"',
     "v": "V beats",
     "v_se": "V, Se",
-    "v_ppv": "V, +P",
+    "v_se_records": "of a record: 10 %, median, 90 %",
+    "v_false": "called V of 1,000 N and S",
+    "v_false_records": "of a record: 10 %, median, 90 %",
+    "v_ppv_alike": "V, +P, were V as frequent as in the recordings",
     "s": "S beats",
     "s_se": "S, Se",
-    "s_ppv": "S, +P",
+    "s_se_records": "of a record: 10 %, median, 90 %",
+    "s_false": "called S of 1,000 N, V and F",
+    "s_false_records": "of a record: 10 %, median, 90 %",
+    "s_ppv_alike": "S, +P, were S as frequent as in the recordings",
 }
 
 
@@ -95,10 +106,18 @@ def _rhythms(figures: dict[str, Any]) -> str:
 
 
 def _monitored(figures: dict[str, Any]) -> str:
-    sides = figures["monitor"]
-    return _table(
-        ("the monitor on them, without the first five minutes", *sides),
-        [(label, *(_cell(side[key]) for side in sides.values())) for key, label in _MONITORED.items()],
+    found = figures["monitor"]
+    judged = {
+        "R peaks, without the first five minutes": (_PEAKS, found["sides"]),
+        f"classes by the cross-fitted {found['judge']}": (_CLASSES, found["sides"]),
+        f"classes by the shipped {found['shipped']['name']}": (_CLASSES, found["shipped"]["sides"]),
+    }
+    return "\n\n".join(
+        _table(
+            (head, *sides),
+            [(label, *(_cell(side[key]) for side in sides.values())) for key, label in labels.items()],
+        )
+        for head, (labels, sides) in judged.items()
     )
 
 
@@ -107,9 +126,11 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(value: float | None) -> str:
+def _cell(value: float | list[float] | None) -> str:
     if value is None:
         return "none"
+    if isinstance(value, list):
+        return ", ".join(f"{one:.3g}" for one in value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 

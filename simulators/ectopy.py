@@ -57,6 +57,8 @@ class PrematureBeat(_Transient):
     interpolated : bool
         Of a V: it falls between two sinus beats and replaces none, unless the second would find the ventricles
         refractory.
+    aberrant : bool
+        Of an S: one bundle branch does not conduct it yet, so that its QRS complex is wide.
     """
 
     at_s: float
@@ -64,6 +66,7 @@ class PrematureBeat(_Transient):
     coupling: float = 0.6
     focus: Focus = 0
     interpolated: bool = False
+    aberrant: bool = False
 
     @property
     def lasts_s(self) -> float:
@@ -75,16 +78,24 @@ class PrematureBeat(_Transient):
         _check_coupling(self.coupling)
         if self.interpolated and (self.kind != "V" or self.coupling > 0.6):
             raise UsageError(f"{self}: only a V with a coupling of 0.6 at most can be interpolated")
+        if self.aberrant and self.kind != "S":
+            raise UsageError(f"{self}: only an S can be conducted aberrantly")
 
     def play(self, track: RhythmTrack) -> None:
         """Lay itself down."""
         due_s = track.next_s
         at_s = track.premature_s(self.coupling)
-        track.beats(np.array([at_s]), _FOCI[self.focus] if self.kind == "V" else _KINDS[self.kind])
+        track.beats(np.array([at_s]), self._beat)
         if self.kind == "S":
             track.reset(at_s + RETURN_CYCLES * track.cycle_s(due_s))
         elif not self.interpolated or due_s - at_s < _CONDUCTED_AGAIN_S:
             track.skip(1)
+
+    @property
+    def _beat(self) -> Beat:
+        if self.kind == "V":
+            return _FOCI[self.focus]
+        return Beat.ABERRANT if self.aberrant else _KINDS[self.kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,12 @@ EVENT_NAMES: Final[Mapping[str, EventName]] = MappingProxyType(
     {
         "v": EventName(PrematureBeat, {"kind": "V"}, "", "a ventricular premature beat"),
         "s": EventName(PrematureBeat, {"kind": "S", "coupling": 0.65}, "", "a supraventricular one"),
+        "aberrant": EventName(
+            PrematureBeat,
+            {"kind": "S", "coupling": 0.55, "aberrant": True},
+            "",
+            "a supraventricular one with a wide QRS complex",
+        ),
         "fusion": EventName(PrematureBeat, {"kind": "F", "coupling": 0.95}, "", "a fusion beat"),
         "couplet": EventName(VentricularRun, {"beats": 2}, "", "two V in a row"),
         "run": EventName(VentricularRun, {"beats": 5}, "beats", "so many V in a row"),

@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from simulators.athlete_hearts import HEARTS, vary
+from simulators.athlete_hearts import HEARTS, vary, vary_ventricular
 from simulators.ectopy import Bigeminy, Ectopy, Pause, PrematureBeat, SupraventricularRun, VentricularRun
 from simulators.effort import PROGRAMMES, Programme
 from simulators.records import Record
@@ -20,7 +20,7 @@ from simulators.synthetic import (
 TEAM_RATES_HZ: Final = (360.0, 250.0, 130.0)
 Burden = Literal["none", "usual", "frequent"]
 BURDENS: Final[tuple[Burden, ...]] = ("none", "usual", "frequent")
-"""How many ectopic beats an athlete has: none; what healthy people have; some every minute, with runs and pauses."""
+"""How many ectopic beats an athlete has: none; what healthy people have; some every minute, of every kind and shape."""
 
 _FIRST_EVENT_S = 20.0
 _EVENT_EVERY_S = 30.0
@@ -92,6 +92,8 @@ def training_athlete(
     kinds = list(_TRAINED_HEARTS)
     chosen = str(random.choice(kinds, p=[_TRAINED_HEARTS[kind] for kind in kinds]))
     own = vary(HEARTS[chosen if heart is None else heart], random)
+    if burden == "frequent":
+        own = vary_ventricular(own, np.random.default_rng([seed, number, 3]))
     training = PROGRAMMES[str(random.choice(_TRAINING))].scaled(seconds)
     placed: list[HeartEvent] = list(events)
     for event in _session_events(seconds, burden, random):
@@ -147,14 +149,19 @@ def _session_events(seconds: float, burden: Burden, random: np.random.Generator)
     while at_s < seconds - _LAST_EVENT_BEFORE_S:
         coupling = float(random.uniform(0.5, 0.8))
         rate_bpm = float(random.uniform(150.0, 230.0))
+        # Most S of people with many are hardly early; the earliest find a bundle branch asleep.
+        late = float(random.uniform(0.5, 0.93)) if frequent else coupling
         choices: list[tuple[float, HeartEvent]] = [
             (0.5, PrematureBeat(at_s=at_s, coupling=coupling, focus=1 if focus else 0)),
-            (0.45, PrematureBeat(at_s=at_s, kind="S", coupling=coupling)),
+            (0.45, PrematureBeat(at_s=at_s, kind="S", coupling=late)),
             (0.05, PrematureBeat(at_s=at_s, coupling=0.5, interpolated=True)),
         ]
         if frequent:
             beats = int(random.integers(3, 9))
             choices += [
+                (0.07, PrematureBeat(at_s=at_s, kind="S", coupling=min(coupling, 0.65), aberrant=True)),
+                (0.07, PrematureBeat(at_s=at_s, kind="F", coupling=float(random.uniform(0.88, 0.95)))),
+                (0.05, PrematureBeat(at_s=at_s, coupling=coupling, focus=0 if focus else 1)),
                 (0.15, VentricularRun(at_s=at_s, beats=2, rate_bpm=rate_bpm, focus=1 if focus else 0)),
                 (0.1, VentricularRun(at_s=at_s, beats=beats, rate_bpm=rate_bpm)),
                 (0.08, SupraventricularRun(at_s=at_s, beats=beats, rate_bpm=rate_bpm)),
