@@ -65,7 +65,7 @@ def monitored(real: Sequence[Record], made: Sequence[Side]) -> dict[str, Any]:
         "shipped": {
             "name": shipped.name,
             "sides": {
-                side.name: _class_answers([score for _, score in _scores(side.records, shipped)], shares)
+                side.name: class_answers([score for _, score in _scores(side.records, shipped)], shares)
                 for side in made
             },
         },
@@ -93,11 +93,20 @@ def _answers(scores: list[Score], of_classes: list[Score], shares: dict[str, flo
         "qrs_ppv": _rounded(total.ppv),
         "qrs_se_records": _spread([score.qrs.se for score in scores]),
         "qrs_ppv_records": _spread([score.qrs.ppv for score in scores]),
-        **_class_answers(of_classes, shares),
+        **class_answers(of_classes, shares),
     }
 
 
-def _class_answers(scores: list[Score], shares: dict[str, float]) -> dict[str, Any]:
+def class_answers(scores: list[Score], shares: dict[str, float]) -> dict[str, Any]:
+    """Return how well classes are told apart, in all and by record, ready for JSON.
+
+    Parameters
+    ----------
+    scores : list of Score
+        One a record.
+    shares : dict of str to float
+        For each of `COMPARED`, the share of beats at which its positive predictivity is given.
+    """
     total = _sum(scores).classes
     answers: dict[str, Any] = {
         "class_records": len(scores),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.errors import RecordError
+from monitor.scoring import ClassCounts, Score
 from simulators.annotations import Truth
 from simulators.arrhythmia import AtrialFibrillation, VentricularFibrillation
 from simulators.comparison_measures import (
@@ -15,6 +16,7 @@ from simulators.comparison_measures import (
     rr_windows,
     shape_measures,
 )
+from simulators.comparison_monitor import Side, class_answers, monitored
 from simulators.comparison_page import write_page
 from simulators.comparison_plots import draw_athletes
 from simulators.ectopy import PrematureBeat
@@ -78,6 +80,37 @@ def test_rhythms_are_measured() -> None:
     assert irregularity(truth, "AFL") == {}
     assert fibrillation_measures(record)["peak_hz"] == pytest.approx(4.5, abs=0.3)
     assert fibrillation_measures(_record(SyntheticAthlete(), 30.0)[0]) == {}
+
+
+def test_prevalence_decides_nothing() -> None:
+    """The same judge on ten times as many N has the same figures, though positive predictivity as it is usual falls."""
+    table = np.zeros((6, 7), np.int64)
+    table[0, [0, 1, 2]] = 960, 30, 10
+    table[1, [0, 1]] = 20, 80
+    table[2, [2, 6]] = 45, 5
+    many = table.copy()
+    many[:2] *= 10
+    shares = {"V": 0.05, "S": 0.1}
+    few_v, many_n = (class_answers([Score(classes=ClassCounts(one))], shares) for one in (table, many))
+    counted = {"v", "s", "s_false", "s_false_records", "s_ppv_alike"}
+    assert {k: v for k, v in few_v.items() if k not in counted} == {
+        k: v for k, v in many_n.items() if k not in counted
+    }
+    assert few_v["v_se"] == 0.9
+    assert few_v["v_false"] == pytest.approx(1e3 * 10 / 1100, abs=0.01)
+    assert few_v["v_ppv_alike"] == pytest.approx(0.9 * 0.05 / (0.9 * 0.05 + 10 / 1100 * 0.95), abs=1e-4)
+    usual = [ClassCounts(one).plain()["V"].ppv for one in (table, many)]
+    assert usual == pytest.approx([45 / 55, 45 / 145])
+
+
+def test_one_judge_for_both_sides() -> None:
+    """The same record on both sides has the same figures on both."""
+    events = tuple(PrematureBeat(at_s=at_s) for at_s in range(10, 380, 15))
+    record, _ = _record(SyntheticAthlete(events=events), 400.0)
+    found = monitored([record], [Side("made", [record])])
+    assert found["sides"]["real"] == found["sides"]["made"]
+    assert found["sides"]["made"]["v"] > 3
+    assert found["shipped"]["sides"].keys() == {"made"}
 
 
 def test_a_page_gets_its_tables(tmp_path: Path) -> None:

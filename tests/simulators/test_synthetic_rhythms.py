@@ -14,7 +14,7 @@ from simulators.arrhythmia import (
     VentricularFibrillation,
     VentricularTachycardia,
 )
-from simulators.athlete_hearts import HEARTS
+from simulators.athlete_hearts import HEARTS, Beat, vary_ventricular
 from simulators.ectopy import Bigeminy, PrematureBeat, SupraventricularRun, VentricularRun, Wenckebach
 from simulators.effort import PROGRAMMES
 from simulators.event_names import EVENT_NAMES, make_event, parse_event
@@ -55,6 +55,37 @@ def test_a_collapse_is_three_rhythms_without_a_gap() -> None:
     np.testing.assert_array_equal(truth.unscored, [[18 * 250, 28 * 250]])
     kinds = [span.kind for span in truth.episodes()]
     assert kinds == ["ventricular_run", "ventricular_fibrillation", "asystole", "pause"]
+
+
+def test_an_aberrant_beat_is_an_s_that_is_wide() -> None:
+    """It comes from the atria by symbol and class, and its QRS complex lasts longer than its neighbours'."""
+    record = _record(PrematureBeat(at_s=30.0, kind="S", coupling=0.6, aberrant=True))
+    truth = _truth(record)
+    (place,) = (k for k, symbol in enumerate(truth.symbols) if symbol == "a")
+    assert truth.class_names[place] == "S"
+    early, usual = (
+        np.abs(record.millivolts[r + 10 : r + 20]).max() for r in truth.r_samples[[place, place - 2]].tolist()
+    )
+    assert early > 2 * usual
+    with pytest.raises(UsageError, match="only an S"):
+        _record(PrematureBeat(at_s=30.0, kind="V", aberrant=True))
+
+
+def test_ventricular_beats_of_people_differ_and_truth_stays_exact() -> None:
+    """Notched, higher or lower: the R peak is still the farthest point of each complex, to 2 ms."""
+    for seed in range(8):
+        heart = vary_ventricular(HEARTS["usual"], np.random.default_rng(seed))
+        assert heart.sinus == HEARTS["usual"].sinus
+        assert heart.waves(Beat.VENTRICULAR) != HEARTS["usual"].ventricular
+        events = tuple(PrematureBeat(at_s=at_s, focus=1 if at_s % 20 else 0) for at_s in range(10, 50, 10))
+        athlete = SyntheticAthlete(rate_bpm=70.0, noise_mv=0.0, wander_mv=0.0, heart=heart, events=events)
+        record = synthesize(athlete, rate_hz=1000.0, seconds=60.0, seed=1)
+        truth = _truth(record)
+        ventricular = truth.r_samples[np.array(truth.class_names) == "V"]
+        assert len(ventricular) == 4
+        for r in ventricular.tolist():
+            around = np.abs(record.millivolts[r - 50 : r + 51])
+            assert abs(int(around.argmax()) - 50) <= 2
 
 
 def test_fibrillation_may_cut_a_run_short() -> None:
