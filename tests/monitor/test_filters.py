@@ -84,6 +84,23 @@ def test_blocks_of_any_length_give_the_same_bits(lengths: list[int]) -> None:
             at += length
 
 
+@settings(max_examples=15, deadline=None)
+@given(lengths=st.lists(st.integers(1, 150), min_size=1, max_size=5), rows=st.integers(1, 70))
+def test_the_compiled_loop_equals_scipy(lengths: list[int], rows: int) -> None:
+    """However many rows lie side by side, the answer is `scipy.signal.sosfilt`'s to the last bit."""
+    samples = _noise(rows, sum(lengths), seed=rows) - np.float32(2.0)
+    for sections in (classifier_sections(RATE_HZ, 50.0), detector_sections(RATE_HZ)):
+        steady = signal.sosfilt_zi(sections)[:, np.newaxis, :] * samples[:, :1].astype(np.float64)
+        reference = signal.sosfilt(sections, samples, axis=-1, zi=steady)[0]
+        bank = FilterBank(sections, capacity=rows)
+        at = 0
+        for length in lengths:
+            part = samples[:, at : at + length]
+            got = bank.process(_block(part, list(range(rows)), at))
+            assert np.array_equal(got, reference[:, at : at + length])
+            at += length
+
+
 def test_the_first_sample_counts_as_having_lasted_for_ever() -> None:
     """A constant offset, however large, gives nothing at either filter's output, also after a restart."""
     for sections in (classifier_sections(RATE_HZ), detector_sections(RATE_HZ)):
