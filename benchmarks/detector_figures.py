@@ -11,8 +11,8 @@ import numpy as np
 
 from monitor.contract import Block
 from monitor.filters import FilterBank, detector_sections, group_delay_s
-from monitor.rpeak_candidates import INPUTS
-from monitor.rpeak_state import Trace
+from monitor.rpeak_doubt import WIDE_INPUTS
+from monitor.rpeak_state import JUDGED, Trace
 from monitor.rpeaks import RPeakBank
 from simulators.records import read_record
 
@@ -35,7 +35,11 @@ def main() -> int:
     block = Block(row, row, samples, np.ones(samples.shape, np.bool_))
     banded = FilterBank(detector_sections(rate_hz), capacity=1).process(block)
     room = samples.shape[1]
-    trace = Trace(np.empty((room, INPUTS), np.float32), np.empty((room, 3)), np.empty((1, 0), np.float32))
+    trace = Trace(
+        np.empty((room, WIDE_INPUTS), np.float32),
+        np.empty((room, JUDGED)),
+        np.empty((1, 0), np.float32),
+    )
     peaks, _, count = RPeakBank(rate_hz, capacity=1).traced(row, row, banded, trace)
     step, average = max(1, round(0.012 * rate_hz)), round(0.08 * rate_hz)
     change = np.abs(banded[0, step:] - banded[0, :-step])

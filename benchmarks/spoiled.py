@@ -19,7 +19,7 @@ from simulators.noise import make_noise
 from simulators.records import Record, data_folder
 
 RATES_HZ: Final = (128.0, 200.0, 250.0, 360.0)
-_NOISE_RATE_HZ: Final = 360.0
+NOISE_RATE_HZ: Final = 360.0
 _Random = np.random.Generator
 
 
@@ -161,32 +161,33 @@ def _noise(n: int, rate_hz: float, random: _Random) -> NDArray[np.float64]:
         return (
             _recorded("bw", n, rate_hz, random) * random.uniform(0.0, 1.0)
             + _recorded("ma", n, rate_hz, random) * random.uniform(0.0, 0.7)
-            + _electrode(n, rate_hz, random) * random.uniform(0.0, 1.0)
+            + electrode(n, rate_hz, random) * random.uniform(0.0, 1.0)
         )
     if kind != "electrode":
         return _recorded(str(kind), n, rate_hz, random)
     if random.random() < 0.7:
-        return _electrode(n, rate_hz, random)
+        return electrode(n, rate_hz, random)
     made = make_noise(random.choice(["electrode", "motion", "muscle"]), n, rate_hz=rate_hz, random=random)
     return np.asarray(made / made.std())
 
 
 def _recorded(name: str, n: int, rate_hz: float, random: _Random) -> NDArray[np.float64]:
-    channels = _read_noise(name)
+    channels = read_noise(name)
     line = np.roll(channels[random.integers(2)], random.integers(channels.shape[1]))
-    line = np.resize(line, int(np.ceil(n * _NOISE_RATE_HZ / rate_hz)) + 10)
-    line = np.interp(np.arange(n) * _NOISE_RATE_HZ / rate_hz, np.arange(len(line)), line)
+    line = np.resize(line, int(np.ceil(n * NOISE_RATE_HZ / rate_hz)) + 10)
+    line = np.interp(np.arange(n) * NOISE_RATE_HZ / rate_hz, np.arange(len(line)), line)
     return np.asarray((line - line.mean()) / line.std())
 
 
 @cache
-def _read_noise(name: str) -> NDArray[np.float64]:
+def read_noise(name: str) -> NDArray[np.float64]:
+    """Return both channels of a noise record of the noise stress database, millivolt."""
     import wfdb
 
     return np.asarray(wfdb.rdrecord(str(data_folder() / "nstdb" / name)).p_signal.T, np.float64)
 
 
-def _electrode(n: int, rate_hz: float, random: _Random) -> NDArray[np.float64]:
+def electrode(n: int, rate_hz: float, random: _Random) -> NDArray[np.float64]:
     """Return jumps that decay, bumps and swings of 1 to 8 Hz, over rough noise, with a mean power near 1."""
     x = np.zeros(n)
     at = 0

@@ -31,8 +31,9 @@ from monitor.beat_matching import inside, match_beats, window_samples
 from monitor.contract import Block, IntArray, Peaks
 from monitor.filters import FilterBank, detector_sections
 from monitor.rpeak_candidates import INPUTS
+from monitor.rpeak_doubt import WIDE_INPUTS
 from monitor.rpeak_judge import Judge, load_judge
-from monitor.rpeak_state import BEATS_OF_TRUST, POINTS, Trace
+from monitor.rpeak_state import BEATS_OF_TRUST, JUDGED, POINTS, Trace
 from monitor.rpeaks import RPeakBank
 from simulators.records import Record, data_folder, read_record, records_in
 
@@ -72,7 +73,7 @@ def watch(recording: Spoiled, judge: Judge, dictated: NDArray[np.float32] | None
     bank = RPeakBank(rate_hz, capacity=1, judge=judge)
     filters = FilterBank(detector_sections(rate_hz), capacity=1)
     room = len(samples) // max(int(0.05 * rate_hz), 1)
-    inputs, judged = np.empty((room, INPUTS), np.float32), np.empty((room, 3))
+    inputs, judged = np.empty((room, WIDE_INPUTS), np.float32), np.empty((room, JUDGED))
     orders = np.empty((1, 0), np.float32) if dictated is None else dictated[np.newaxis]
     begins = [0, *(end for _, end in recording.gaps)]
     ends = [*(first for first, _ in recording.gaps), len(samples)]
@@ -138,13 +139,13 @@ def collect(
     is_beat, clear = label(recording, seen.judged[:, 1].astype(np.int64), offset)
     easy = np.abs(seen.judged[:, 2] - is_beat) < _EASY
     chosen = clear & (~easy | (random.random(len(easy)) < _EASY_SHARE))
-    examples.inputs.append(seen.inputs[chosen].astype(np.float16))
+    examples.inputs.append(seen.inputs[chosen, :INPUTS].astype(np.float16))
     examples.is_beat.append(is_beat[chosen])
     examples.weight.append(np.where(easy, weight / _EASY_SHARE, weight)[chosen].astype(np.float32))
 
 
-def fit(examples: Examples, epochs: int, begin: Judge | None, trust: NDArray[np.float64]) -> Judge:
-    """Fit the network to all examples."""
+def fit(examples: Examples, epochs: int, begin: Judge | None, kept: Judge) -> Judge:
+    """Fit the network to all examples; what `kept` has beside it stays."""
     inputs = np.concatenate(examples.inputs).astype(np.float32)
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-3
     mean[: 2 * POINTS], spread[: 2 * POINTS] = 0.0, 0.5
@@ -185,14 +186,13 @@ def fit(examples: Examples, epochs: int, begin: Judge | None, trust: NDArray[np.
             optimizer.step()
             schedule.step()
     w = [parameter.detach().numpy() for parameter in network.parameters()]
-    return Judge(
-        np.ascontiguousarray((w[0] / spread).T, np.float32),
-        (w[1] - (w[0] / spread) @ mean).astype(np.float32),
-        np.ascontiguousarray(w[2].T),
-        w[3],
-        np.ascontiguousarray(w[4][0]),
-        w[5],
-        trust,
+    return kept._replace(
+        first=np.ascontiguousarray((w[0] / spread).T, np.float32),
+        first_bias=(w[1] - (w[0] / spread) @ mean).astype(np.float32),
+        second=np.ascontiguousarray(w[2].T),
+        second_bias=w[3],
+        last=np.ascontiguousarray(w[4][0]),
+        last_bias=w[5],
     )
 
 
@@ -262,6 +262,9 @@ def main() -> int:
     began = time.perf_counter()
     records = training_records()
     judge = load_judge() if arguments.begin is None else load_judge(arguments.begin)
+    if not arguments.trust_only:
+        # The first look learns from what it meets alone; `benchmarks.train_doubt` follows and fits the second.
+        judge = judge._replace(doubt=np.zeros(1))
     offsets = [mark_offset_s(record, judge) for record in records]
     begin = None if arguments.begin is None else judge
     examples = Examples()
@@ -274,7 +277,7 @@ def main() -> int:
                 bad = spoil(record, random)
                 collect(examples, bad, round(offset_s * bad.rate_hz), judge, random, weight=1.0)
         epochs = 16 if turn == arguments.rounds else 4
-        judge = fit(examples, epochs, begin, judge.trust)
+        judge = fit(examples, epochs, begin, judge)
         begin = judge
         print(
             f"round {turn}: {sum(map(len, examples.inputs))} candidates, {time.perf_counter() - began:.0f} s"

@@ -50,11 +50,11 @@ NUMBERS = 28
 INPUTS = 2 * POINTS + NUMBERS
 """What a candidate is described by: its shape, the template, and numbers about both and about the rhythm."""
 
-_SHIFTS = 4
+SHIFTS = 4
 _ALIKE = 0.7
 CONFIDENT = 0.95
 """Below this mean probability of the last beats the signal is taken for noisy."""
-_FROM = 8
+FROM = 8
 _SINK_AFTER_RR = 1.5
 _SINK_HALF_LIFE_S = 0.5
 _SINK_FLOOR = 1.0 / 16.0
@@ -82,7 +82,7 @@ def sunk(elapsed: int, settings: Settings, f: NDArray[np.float64]) -> float:
 def likeness(shape: NDArray[np.float64], template: NDArray[np.float64], end: int, shift: int) -> float:
     """Return the correlation of a shape with a template, -1 to 1."""
     product, one, other = 0.0, 0.0, 0.0
-    for g in range(_FROM, end):
+    for g in range(FROM, end):
         k = g + shift
         product += shape[k] * template[g]
         one += shape[k] * shape[k]
@@ -147,19 +147,38 @@ def cut_out(candidate: NDArray[np.float64], at: int, height: float, settings: Se
 
 
 @compiled
-def align(candidate: NDArray[np.float64], templates: NDArray[np.float64]) -> None:
-    """Find the shift at which a candidate looks most like a beat."""
-    best, at = -2.0, 0
-    for shift in range(-_SHIFTS, _SHIFTS + 1):
-        value = likeness(candidate[C_SHAPE:], templates[0], POINTS - _SHIFTS, shift)
-        if value > best:
-            best, at = value, shift
-    candidate[C_LIKENESS] = best
-    candidate[C_SHIFT] = at
+def _likenesses(
+    shape: NDArray[np.float64], template: NDArray[np.float64], end: int, reach: int
+) -> NDArray[np.float64]:
+    """Return the correlations of a shape with a template at all shifts up to `reach`, side by side."""
+    count = 2 * reach + 1
+    products, ones, other = np.zeros(count), np.zeros(count), 0.0
+    for g in range(FROM, end):
+        point = template[g]
+        other += point * point
+        for k in range(count):
+            value = shape[g - reach + k]
+            products[k] += value * point
+            ones[k] += value * value
+    for k in range(count):
+        # The product of two small numbers may be zero though neither is.
+        both = ones[k] * other
+        products[k] = products[k] / np.sqrt(both) if both > 0.0 else 0.0
+    return products
 
 
 @compiled
-def _log_ratio(one: float, other: float) -> float:
+def align(candidate: NDArray[np.float64], templates: NDArray[np.float64]) -> None:
+    """Find the shift at which a candidate looks most like a beat."""
+    values = _likenesses(candidate[C_SHAPE:], templates[0], POINTS - SHIFTS, SHIFTS)
+    at = np.argmax(values)
+    candidate[C_LIKENESS] = values[at]
+    candidate[C_SHIFT] = at - SHIFTS
+
+
+@compiled
+def log_ratio(one: float, other: float) -> float:
+    """Return the ratio of two sizes in octaves, -4 to 4."""
     return min(max(float(np.log2((one + 1e-12) / (other + 1e-12))), -4.0), 4.0)
 
 
@@ -195,25 +214,23 @@ def describe(
     height = candidate[C_HEIGHT]
     rr = f[F_RR] if f[F_RR] > 0.0 else _FIRST_RR_S * settings.second
     last_rr = strap.rrs[(i[I_RRS] - 1) % KEPT] if i[I_RRS] > 0 else rr
-    other = -2.0
-    for shift in range(-2, 3):
-        other = max(other, likeness(shape, strap.templates[1], POINTS - 3, shift))
+    other = _likenesses(shape, strap.templates[1], POINTS - 3, 2).max()
     n = inputs[2 * POINTS :]
-    n[0] = _log_ratio(height, factor * f[F_HIGH])
-    n[1] = _log_ratio(height, f[F_LOW])
-    n[2] = _log_ratio(candidate[C_SIZE], factor * f[F_SIZE])
-    n[3] = _log_ratio(candidate[C_SLOPE], factor * f[F_SLOPE])
-    n[4] = _log_ratio(f[F_LOW], f[F_HIGH])
+    n[0] = log_ratio(height, factor * f[F_HIGH])
+    n[1] = log_ratio(height, f[F_LOW])
+    n[2] = log_ratio(candidate[C_SIZE], factor * f[F_SIZE])
+    n[3] = log_ratio(candidate[C_SLOPE], factor * f[F_SLOPE])
+    n[4] = log_ratio(f[F_LOW], f[F_HIGH])
     n[5] = min(elapsed / rr, 3.0)
-    n[6] = _log_ratio(elapsed, rr)
+    n[6] = log_ratio(elapsed, rr)
     n[7] = min(elapsed / settings.second, 3.0)
     n[8] = rr / settings.second
     n[9] = min(last_rr / rr, 3.0)
     n[10] = candidate[C_LIKENESS]
-    n[11] = likeness(shape, template, POINTS - _SHIFTS, 0)
+    n[11] = likeness(shape, template, POINTS - SHIFTS, 0)
     n[12] = other
-    n[13] = _log_ratio(f[F_RIVAL], height)
-    n[14] = _log_ratio(f[F_PREVIOUS_HEIGHT], height)
+    n[13] = log_ratio(f[F_RIVAL], height)
+    n[14] = log_ratio(f[F_PREVIOUS_HEIGHT], height)
     n[15] = min((r - i[I_PREVIOUS_R]) / settings.second, 1.0) if i[I_PREVIOUS_R] >= 0 else 1.0
     n[16] = f[F_PREVIOUS_PROBABILITY]
     n[17] = f[F_CONFIDENCE]
@@ -222,7 +239,7 @@ def describe(
     n[20] = f[F_RR_SPREAD]
     n[21] = np.log2(factor)
     n[22] = 1.0 if i[I_SECOND_R] < 0 else 0.0
-    n[23] = candidate[C_SHIFT] / _SHIFTS
+    n[23] = candidate[C_SHIFT] / SHIFTS
     n[24] = f[F_LAST_PROBABILITY]
     n[25] = f[F_SECOND_PROBABILITY]
     n[26] = min((r - i[I_SECOND_R]) / rr, 4.0) if i[I_SECOND_R] >= 0 else 0.0

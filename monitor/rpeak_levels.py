@@ -18,6 +18,8 @@ from monitor.rpeak_state import (
     F_DOUBT,
     F_DOUBT_MEAN,
     F_HIGH,
+    F_KNOWN_HEIGHT,
+    F_KNOWN_RR,
     F_LAST_PROBABILITY,
     F_LIKENESS_MEAN,
     F_LOW,
@@ -29,6 +31,7 @@ from monitor.rpeak_state import (
     F_SIZE,
     F_SLOPE,
     I_BEATS,
+    I_KNOWN,
     I_LAST_R,
     I_NOISES,
     I_RRS,
@@ -55,6 +58,9 @@ _FIRST_NOISE = 0.3
 _SUNK = 0.4
 _LIKE = 0.6
 _UNLIKE_BEATS = 4
+# Beats are kept in mind for noisy times while the mean probability of the last ones is this high.
+_CLEAR = 0.985
+_SLOWLY = 1.0 / 16.0
 
 
 @compiled
@@ -147,6 +153,18 @@ def _learn_shape(shape: NDArray[np.float64], strap: Strap) -> None:
 
 
 @compiled
+def _learn_known(beat: NDArray[np.float64], strap: Strap) -> None:
+    """Keep in mind, slowly, what beats are while nothing is in doubt: their shape and size, height, RR interval."""
+    f, i, known = strap.floats, strap.integers, strap.known
+    weight = max(1.0 / (i[I_KNOWN] + 1), _SLOWLY)
+    for g in range(POINTS):
+        known[g] += weight * (beat[C_SHAPE + g] * beat[C_SIZE] - known[g])
+    f[F_KNOWN_HEIGHT] += weight * (beat[C_HEIGHT] - f[F_KNOWN_HEIGHT])
+    f[F_KNOWN_RR] += weight * (f[F_RR] - f[F_KNOWN_RR])
+    i[I_KNOWN] += 1
+
+
+@compiled
 def _log_odds(p: float) -> float:
     p = min(max(p, 1e-4), 1.0 - 1e-4)
     return float(np.log(p / (1.0 - p)))
@@ -179,6 +197,8 @@ def announce(
     if beat[C_LIKENESS] > _LIKE and f[F_CONFIDENCE] >= CONFIDENT:
         weight = 1.0 / min(max(i[I_TEMPLATE_BEATS], 1), KEPT)
         f[F_OFFSET] += weight * (beat[C_OFFSET] - f[F_OFFSET])
+    if f[F_CONFIDENCE] > _CLEAR and beat[C_LIKENESS] > _LIKE and f[F_RR] > 0.0:
+        _learn_known(beat, strap)
     values = out.trust[n]
     values[0] = _log_odds(beat[C_PROBABILITY])
     values[1] = _log_odds(f[F_LAST_PROBABILITY])

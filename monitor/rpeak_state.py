@@ -15,6 +15,10 @@ POINTS_BEFORE: Final = 24
 POINTS_AFTER: Final = 8
 POINTS: Final = POINTS_BEFORE + POINTS_AFTER + 1
 """A candidate's shape: this many points, `STEP_S` apart, around the peak of its feature."""
+REMEMBERED: Final = 24
+"""Judged candidates kept as the neighbourhood in which a doubtful one is seen."""
+JUDGED: Final = 5
+"""What a trace keeps of each: row, R peak, probability, confidence in the last beats, probability at first sight."""
 BEATS_OF_TRUST: Final = 9
 """How many numbers the quality of a beat is read from."""
 
@@ -44,8 +48,10 @@ CANDIDATE: Final = C_SHAPE + POINTS
     F_DOUBT_MEAN,
     F_LIKENESS_MEAN,
     F_OFFSET,
-) = range(19)
-FLOATS: Final = 19
+    F_KNOWN_HEIGHT,
+    F_KNOWN_RR,
+) = range(21)
+FLOATS: Final = 21
 
 # Columns of the integer state.
 (
@@ -65,8 +71,10 @@ FLOATS: Final = 19
     I_UNLIKE,
     I_SECOND_R,
     I_THIRD_R,
-) = range(16)
-INTEGERS: Final = 16
+    I_KNOWN,
+    I_REMEMBERED,
+) = range(18)
+INTEGERS: Final = 18
 
 
 class Settings(NamedTuple):
@@ -105,6 +113,8 @@ class Strap(NamedTuple):
     templates: NDArray[np.float64]
     waiting: NDArray[np.float64]
     held: NDArray[np.float64]
+    known: NDArray[np.float64]
+    recent: NDArray[np.float64]
 
 
 class Output(NamedTuple):

@@ -44,7 +44,8 @@ from monitor.rpeak_candidates import (
     locate,
     sunk,
 )
-from monitor.rpeak_judge import Judge, load_judge, probability, trust
+from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, remember
+from monitor.rpeak_judge import Judge, load_judge, probability, second_probability, trust
 from monitor.rpeak_levels import announce, begin_levels
 from monitor.rpeak_state import (
     BEATS_OF_TRUST,
@@ -72,15 +73,18 @@ from monitor.rpeak_state import (
     I_MAX_AT,
     I_PENDING_AT,
     I_PREVIOUS_R,
+    I_RRS,
     I_SAMPLES,
     I_SECOND_R,
     I_THIRD_R,
     I_VOID,
     I_WAITING,
     INTEGERS,
+    JUDGED,
     KEPT,
     POINTS,
     POINTS_BEFORE,
+    REMEMBERED,
     STEP_S,
     WAITING,
     Output,
@@ -114,7 +118,7 @@ _FLOOR_MV = 0.002
 _WORTH = 0.04
 _FIRST_CONFIDENCE = 0.9
 _NO_TRACE: Final = Trace(
-    np.empty((0, INPUTS), np.float32), np.empty((0, 3), np.float64), np.empty((1, 0), np.float32)
+    np.empty((0, WIDE_INPUTS), np.float32), np.empty((0, JUDGED), np.float64), np.empty((1, 0), np.float32)
 )
 
 
@@ -166,17 +170,27 @@ def _consider(
         counts[0] = _settle(row, known, settings, strap, out, counts[0])
         if i[I_LAST_R] >= 0 and r - i[I_LAST_R] < settings.refractory:
             return
-    inputs = np.zeros(INPUTS, np.float32)
+    inputs = np.zeros(WIDE_INPUTS, np.float32)
     describe(candidate, settings, strap, inputs)
-    p = probability(inputs, judge)
+    first = probability(inputs[:INPUTS], judge)
+    p = first
+    traced = counts[1] < len(trace.inputs)
+    doubtful = f[F_CONFIDENCE] < judge.doubt[0] and i[I_RRS] >= KEPT
+    if traced or doubtful:
+        describe_widely(candidate, first, settings, strap, inputs)
+    if doubtful:
+        p = second_probability(inputs, judge)
     if trace.dictated.shape[1] > 0:
         p = float(trace.dictated[row, int(r)])
     candidate[C_PROBABILITY] = p
-    if counts[1] < len(trace.inputs):
+    remember(candidate, strap)
+    if traced:
         trace.inputs[counts[1]] = inputs
         trace.judged[counts[1], 0] = row
         trace.judged[counts[1], 1] = r
         trace.judged[counts[1], 2] = p
+        trace.judged[counts[1], 3] = f[F_CONFIDENCE]
+        trace.judged[counts[1], 4] = first
         counts[1] += 1
     f[F_PREVIOUS_HEIGHT] = candidate[C_HEIGHT]
     f[F_PREVIOUS_PROBABILITY] = p
@@ -272,6 +286,8 @@ def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in
             bank.templates[row],
             bank.waiting[row],
             bank.held[row],
+            bank.known[row],
+            bank.recent[row],
         )
         x, f, i = strap.ring, strap.floats, strap.integers
         for j in range(banded.shape[1]):
@@ -388,7 +404,7 @@ class RPeakBank(RowStage):
         floats[F_CONFIDENCE] = _FIRST_CONFIDENCE
         integers = np.zeros(INTEGERS, np.int64)
         integers[[I_PENDING_AT, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R]] = -1
-        state = Rows(version=3, capacity=capacity)
+        state = Rows(version=4, capacity=capacity)
         state.add("ring", np.float64, (1 << int(np.ceil(np.log2(_RING_S * rate_hz))),))
         state.add("floats", np.float64, (FLOATS,), floats)
         state.add("integers", np.int64, (INTEGERS,), integers)
@@ -397,6 +413,8 @@ class RPeakBank(RowStage):
         state.add("templates", np.float64, (2, POINTS))
         state.add("waiting", np.float64, (WAITING, CANDIDATE))
         state.add("held", np.float64, (CANDIDATE,))
+        state.add("known", np.float64, (POINTS,))
+        state.add("recent", np.float64, (REMEMBERED, 3))
         self._state = state
 
     def process(self, rows: IntArray, first_sample: IntArray, banded: NDArray[np.float64]) -> Peaks:

@@ -12,12 +12,16 @@ from scipy import signal as dsp
 
 from monitor.contract import Peaks
 from monitor.filters import detector_sections
+from monitor.rpeak_judge import Judge, load_judge
 from monitor.rpeaks import LEARNING_S, MAX_DELAY_S, REFRACTORY_S, RPeakBank
 from simulators.ectopy import Pause, PrematureBeat, VentricularRun
+from simulators.noise import make_noise
 from simulators.synthetic import SyntheticAthlete, synthesize
 
 RATE_HZ = 360.0
 ROW = np.array([0])
+DOUBTING = load_judge()._replace(doubt=np.array([0.97]))
+"""A judge that takes a second look at candidates while the last beats were doubtful."""
 Banded = NDArray[np.float64]
 
 
@@ -45,6 +49,19 @@ def _eventful(seed: int) -> Banded:
     return _band(synthesize(athlete, rate_hz=RATE_HZ, seconds=20.0, seed=seed).millivolts, RATE_HZ)
 
 
+@cache
+def _spoilt(seed: int) -> Banded:
+    """Return a heart that is clear for 15 s and then under electrode motion, so that candidates are doubtful."""
+    record = synthesize(SyntheticAthlete(), rate_hz=RATE_HZ, seconds=45.0, seed=seed)
+    millivolts = record.millivolts.astype(np.float64)
+    begin = round(15.0 * RATE_HZ)
+    noise = make_noise(
+        "electrode", len(millivolts) - begin, rate_hz=RATE_HZ, random=np.random.default_rng(seed)
+    )
+    millivolts[begin:] += 0.5 * noise
+    return _band(millivolts.astype(np.float32), RATE_HZ)
+
+
 def _band(millivolts: NDArray[np.float32], rate_hz: float) -> Banded:
     sections = detector_sections(rate_hz)
     steady = dsp.sosfilt_zi(sections) * float(millivolts[0])
@@ -67,8 +84,14 @@ def _run(bank: RPeakBank, banded: Banded, lengths: list[int], *, begin: int = 0,
     return Peaks.join(parts)
 
 
-def _alone(banded: Banded, lengths: list[int] | None = None, rate_hz: float = RATE_HZ) -> Peaks:
-    return _run(RPeakBank(rate_hz, capacity=1), banded, lengths or [3600])
+def _alone(
+    banded: Banded, lengths: list[int] | None = None, rate_hz: float = RATE_HZ, judge: Judge | None = None
+) -> Peaks:
+    return _run(RPeakBank(rate_hz, capacity=1, judge=judge), banded, lengths or [3600])
+
+
+def _looked_twice(banded: Banded, lengths: list[int] | None = None) -> Peaks:
+    return _alone(banded, lengths, judge=DOUBTING)
 
 
 def _same(one: Peaks, other: Peaks) -> bool:
@@ -123,15 +146,26 @@ def test_quality_tells_noise_from_a_clean_signal() -> None:
 def test_size_and_sign_do_not_matter(factor: float) -> None:
     """Scaled by a power of two or upside down, the same peaks are found at the same samples."""
     for seed in (1, 2):
-        whole = _alone(_eventful(seed))
-        assert _alone(_eventful(seed) * factor).r_sample.tolist() == whole.r_sample.tolist()
+        for find, banded in (
+            (_alone, _eventful(seed)),
+            (_alone, _spoilt(seed)),
+            (_looked_twice, _spoilt(seed)),
+        ):
+            assert find(banded * factor).r_sample.tolist() == find(banded).r_sample.tolist()
 
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(1, 4), lengths=st.lists(st.integers(1, 700), min_size=1, max_size=60))
 def test_blocks_of_any_length_give_the_same_bits(seed: int, lengths: list[int]) -> None:
-    """However the samples are cut, peaks are the same to the last bit."""
-    assert _same(_alone(_eventful(seed), [*lengths, 97]), _alone(_eventful(seed)))
+    """However the samples are cut, peaks are the same to the last bit, in noise too."""
+    for find, banded in ((_alone, _eventful(seed)), (_alone, _spoilt(seed)), (_looked_twice, _spoilt(seed))):
+        assert _same(find(banded, [*lengths, 97]), find(banded))
+
+
+def test_a_second_look_is_taken_in_doubt_only() -> None:
+    """Under electrode motion the second look is asked, and changes what is found; in a clear signal nothing."""
+    assert _same(_looked_twice(_heart()[0]), _alone(_heart()[0]))
+    assert any(not _same(_looked_twice(_spoilt(seed)), _alone(_spoilt(seed))) for seed in (1, 2, 3))
 
 
 def test_the_future_changes_no_known_peak() -> None:
@@ -148,16 +182,18 @@ def test_the_future_changes_no_known_peak() -> None:
 
 
 @settings(max_examples=10, deadline=None)
-@given(cut=st.integers(1, 7000))
-def test_a_row_goes_on_elsewhere(cut: int) -> None:
+@given(cut=st.integers(1, 7000), noisy=st.booleans())
+def test_a_row_goes_on_elsewhere(cut: int, noisy: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
     """After export and import peaks come as if the row had never moved."""
-    banded = _eventful(3)
-    bank, other = RPeakBank(RATE_HZ, capacity=1), RPeakBank(RATE_HZ, capacity=4)
+    banded = _spoilt(3)[3600:] if noisy else _eventful(3)
+    judge = DOUBTING if noisy else None
+    bank = RPeakBank(RATE_HZ, capacity=1, judge=judge)
+    other = RPeakBank(RATE_HZ, capacity=4, judge=judge)
     early = _run(bank, banded[:cut], [211])
     other.import_row(2, bank.export_row(0))
     late = _run(other, banded, [97], begin=cut, row=2)
     late.rows[:] = 0
-    assert _same(Peaks.join([early, late]), _alone(banded))
+    assert _same(Peaks.join([early, late]), _alone(banded, judge=judge))
 
 
 def test_rows_are_independent() -> None:

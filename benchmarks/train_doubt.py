@@ -1,0 +1,180 @@
+"""Train the second look of the detector's judge, which is asked while the last beats were doubtful.
+
+``python -m benchmarks.train_doubt OUT.npz [--rounds 2] [--seed 2]``, with mitdb, svdb, edb and the noise records bw
+and ma in ``STRAPWATCH_DATA``. The first look stays as it is. The detector makes its own training set over noisy
+mixtures (`benchmarks.noisy_mixtures`), first without a second look, then with the one fitted before; the network is
+fitted to all rounds so far. After each round F1 at ±150 and ±50 ms is printed over the recordings kept to choose by;
+neither the records kept aside nor those of the noise stress database are read.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.noisy_mixtures import CHOICE_SNR_DB, CLEAR_DB, is_for_choice, mixture
+from benchmarks.train_detector import label, mark_offset_s, training_records, watch
+from monitor.beat_matching import inside, match_beats
+from monitor.contract import IntArray
+from monitor.rpeak_doubt import WIDE_INPUTS
+from monitor.rpeak_judge import Judge, load_judge
+from monitor.rpeak_state import POINTS
+from simulators.records import Record
+
+HIDDEN: Final = (64, 24)
+DOUBT: Final = 0.97
+"""A mean probability of the last beats below which the second look is asked."""
+_LEARNT_BELOW: Final = 0.98
+_BATCH: Final = 2048
+_JITTER: Final = 0.1
+_WINDOWS_S: Final = (0.150, 0.050)
+_MOST: Final = 600_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the detector met in one mixture.
+
+    Attributes
+    ----------
+    inputs, is_beat : ndarray
+        Candidates that are learnt from; empty for a recording to choose by.
+    counts : ndarray of int64, shape ``[ratios, windows, 3]``
+        Found, missed and invented beats of a recording to choose by.
+    """
+
+    inputs: NDArray[np.float16]
+    is_beat: NDArray[np.float32]
+    counts: NDArray[np.int64]
+
+
+def see(record: Record, offset_s: float, judge: Judge, random: np.random.Generator) -> Seen:
+    """Run the detector over a mixture of one recording."""
+    recording, snr_db = mixture(record, random, kept=is_for_choice(record))
+    offset = round(offset_s * record.rate_hz)
+    watched = watch(recording, judge)
+    judged = watched.trace.judged
+    r_sample = judged[:, 1].astype(np.int64)
+    is_beat, clear = label(recording, r_sample, offset)
+    here_db = snr_db[np.minimum(r_sample, len(snr_db) - 1)]
+    chosen = clear & ((here_db < CLEAR_DB) | (judged[:, 3] < _LEARNT_BELOW))
+    if is_for_choice(record):
+        chosen[:] = False
+    counts = _counts(
+        recording.r_samples + offset, watched.peaks.r_sample, snr_db, recording.unscored, record.rate_hz
+    )
+    return Seen(watched.trace.inputs[chosen].astype(np.float16), is_beat[chosen], counts)
+
+
+def _counts(
+    beats: IntArray, found: IntArray, snr_db: NDArray[np.float64], unscored: IntArray, rate_hz: float
+) -> NDArray[np.int64]:
+    counts = np.zeros((len(CHOICE_SNR_DB), len(_WINDOWS_S), 3), np.int64)
+    of_beat = snr_db[np.clip(beats, 0, len(snr_db) - 1)]
+    of_found = snr_db[np.clip(found, 0, len(snr_db) - 1)]
+    scored = ~inside(beats, unscored)
+    for place, window_s in enumerate(_WINDOWS_S):
+        pairs = match_beats(beats, found, window=int(window_s * rate_hz))
+        extra = np.setdiff1d(np.arange(len(found)), pairs.detection)
+        extra = extra[~inside(found[extra], unscored)]
+        for k, ratio in enumerate(CHOICE_SNR_DB):
+            here = scored & (of_beat == ratio)
+            counts[k, place] = (
+                here[pairs.reference].sum(),
+                here[pairs.missed].sum(),
+                (of_found[extra] == ratio).sum(),
+            )
+    return counts
+
+
+def fit(inputs: NDArray[np.float16], is_beat: NDArray[np.float32], epochs: int, judge: Judge) -> Judge:
+    """Fit the network to candidates seen so far, at most `_MOST` of them, and put it into a judge."""
+    chosen = torch.randperm(len(inputs))[:_MOST].numpy()
+    x = inputs[chosen].astype(np.float32)
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 0.02
+    mean[: 2 * POINTS], spread[: 2 * POINTS] = 0.0, 0.5
+    examples = torch.from_numpy(((x - mean) / spread).astype(np.float32))
+    truth = torch.from_numpy(is_beat[chosen])
+    network = torch.nn.Sequential(
+        torch.nn.Linear(WIDE_INPUTS, HIDDEN[0]),
+        torch.nn.ReLU(),
+        torch.nn.Linear(HIDDEN[0], HIDDEN[1]),
+        torch.nn.ReLU(),
+        torch.nn.Linear(HIDDEN[1], 1),
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=3e-2)
+    steps = len(examples) // _BATCH + 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=epochs * steps)
+    for _ in range(epochs):
+        for batch in torch.chunk(torch.randperm(len(examples)), steps):
+            jittered = examples[batch] + _JITTER * torch.randn(len(batch), WIDE_INPUTS)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(network(jittered)[:, 0], truth[batch])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+    w = [parameter.detach().numpy() for parameter in network.parameters()]
+    return judge._replace(
+        wide_first=np.ascontiguousarray((w[0] / spread).T, np.float32),
+        wide_first_bias=(w[1] - (w[0] / spread) @ mean).astype(np.float32),
+        wide_second=np.ascontiguousarray(w[2].T),
+        wide_second_bias=w[3],
+        wide_last=np.ascontiguousarray(w[4][0]),
+        wide_last_bias=w[5],
+        doubt=np.array([DOUBT]),
+    )
+
+
+def print_choice(title: str, counts: NDArray[np.int64]) -> None:
+    """Print F1 over the recordings to choose by."""
+    for ratio, of_ratio in zip(CHOICE_SNR_DB, counts.tolist(), strict=True):
+        shown = [
+            f"F1 at ±{1000 * window_s:.0f} ms {200 * found / max(2 * found + missed + invented, 1):.2f} %"
+            for window_s, (found, missed, invented) in zip(_WINDOWS_S, of_ratio, strict=True)
+        ]
+        print(f"{title:24} {ratio:4.0f} dB: {', '.join(shown)}", flush=True)
+
+
+def main() -> int:
+    """Train, round after round, and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(arguments.seed)
+    random = np.random.default_rng(arguments.seed)
+    began = time.perf_counter()
+    records = training_records()
+    judge = load_judge()._replace(doubt=np.zeros(1))
+    offsets = [mark_offset_s(record, judge) for record in records]
+    seen: list[Seen] = []
+    for turn in range(arguments.rounds + 1):
+        new, counts = [], []
+        for record, offset_s in zip(records, offsets, strict=True):
+            if turn == arguments.rounds and not is_for_choice(record):
+                continue
+            new.append(see(record, offset_s, judge, random))
+            if is_for_choice(record):
+                counts.append(new[-1].counts)
+        print_choice(f"after {turn} rounds", np.sum(counts, axis=0))
+        if turn == arguments.rounds:
+            break
+        seen += new
+        inputs, is_beat = np.concatenate([s.inputs for s in seen]), np.concatenate([s.is_beat for s in seen])
+        judge = fit(inputs, is_beat, 4 + 4 * turn, judge)
+        np.savez(arguments.out, **judge._asdict())
+        print(f"{len(is_beat)} candidates, {time.perf_counter() - began:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

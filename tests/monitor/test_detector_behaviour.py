@@ -1,0 +1,117 @@
+"""The R-peak detector on what hearts, pacemakers and electrodes do: extreme rates, tall T waves, spikes, new places."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchmarks.front_end import FrontEnd, blocks, find_peaks
+from monitor.contract import IntArray, Peaks
+from monitor.quality import TRUSTED_QUALITY
+from simulators.athlete_hearts import HEARTS
+from simulators.ectopy import Bigeminy, PrematureBeat, VentricularRun
+from simulators.rhythm_track import HeartEvent
+from simulators.synthetic import SyntheticAthlete, synthesize
+
+RATE_HZ = 360.0
+NEAR_S = 0.15
+CHANGE_S, AGAIN_S = 20.0, 3.0
+Signal = NDArray[np.float64]
+
+
+def _heart(
+    rate_bpm: float = 70.0,
+    seconds: float = 40.0,
+    t_mv: float | None = None,
+    events: tuple[HeartEvent, ...] = (),
+) -> tuple[Signal, IntArray]:
+    """Return a heart in millivolt, and its beats; `t_mv` is the height of its T wave, its R wave has 1.1 mV."""
+    heart = HEARTS["usual"]
+    if t_mv is not None:
+        waves = tuple(replace(wave, millivolts=t_mv) if wave.role == "T" else wave for wave in heart.sinus)
+        heart = replace(heart, sinus=waves)
+    athlete = SyntheticAthlete(rate_bpm=rate_bpm, heart=heart, events=events)
+    record = synthesize(athlete, rate_hz=RATE_HZ, seconds=seconds, seed=5)
+    assert record.truth is not None
+    return record.millivolts.astype(np.float64), record.truth.r_samples
+
+
+def _assert_found(found: IntArray, beats: IntArray, begin_s: float, end_s: float) -> None:
+    """Every beat of a stretch is found once, and nothing else."""
+    inside = beats[(beats > begin_s * RATE_HZ) & (beats < end_s * RATE_HZ)]
+    distance = np.abs(inside[:, np.newaxis] - found)
+    assert (distance.min(axis=1) <= NEAR_S * RATE_HZ).all()
+    there = found[(found > begin_s * RATE_HZ) & (found < end_s * RATE_HZ)]
+    assert (np.abs(there[:, np.newaxis] - beats).min(axis=1) <= NEAR_S * RATE_HZ).all()
+    assert len(np.unique(distance.argmin(axis=1))) == len(inside)
+
+
+def _peaks(millivolts: Signal) -> Peaks:
+    front_end = FrontEnd(RATE_HZ, 1)
+    return Peaks.join(
+        [front_end.process(block) for block in blocks(millivolts[np.newaxis].astype(np.float32), 36)]
+    )
+
+
+@pytest.mark.parametrize("rate_bpm", [30.0, 40.0, 200.0, 240.0])
+def test_slow_and_fast_hearts_are_followed(rate_bpm: float) -> None:
+    """From 30 to 240 beats a minute every beat is found, and no T wave."""
+    signal, beats = _heart(rate_bpm)
+    _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, 39.0)
+
+
+@pytest.mark.parametrize("t_mv", [0.8, 1.1, -1.1])
+@pytest.mark.parametrize("rate_bpm", [55.0, 110.0])
+def test_t_waves_as_tall_as_r_waves_are_no_beats(rate_bpm: float, t_mv: float) -> None:
+    """T waves of the R wave's height, upright or inverted, are not taken for beats."""
+    signal, beats = _heart(rate_bpm, t_mv=t_mv)
+    _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, 39.0)
+
+
+@pytest.mark.parametrize("coupling", [0.38, 0.45])
+def test_a_beat_on_a_t_wave_is_found(coupling: float) -> None:
+    """Ventricular beats that fall on the T wave before them are found, and so are the beats around them."""
+    events = tuple(PrematureBeat(at_s=at_s, coupling=coupling) for at_s in (8.0, 15.0, 22.0, 29.0))
+    signal, beats = _heart(60.0, events=events)
+    assert (np.diff(beats) < 0.5 * RATE_HZ).sum() == len(events)
+    _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, 39.0)
+
+
+def test_wide_beats_in_turn_and_in_runs_are_found() -> None:
+    """Bigeminy and a run of wide ventricular beats are found beat by beat."""
+    signal, beats = _heart(75.0, events=(Bigeminy(at_s=8.0, cycles=6), VentricularRun(at_s=24.0, beats=8)))
+    _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, 39.0)
+
+
+def test_pacemaker_spikes_before_the_beats_change_nothing() -> None:
+    """Spikes of 5 mV, one sample long, 40 ms before each beat give no beat of their own and move none away."""
+    signal, beats = _heart()
+    spiked = signal.copy()
+    spiked[beats - round(0.04 * RATE_HZ)] += 5.0
+    _assert_found(find_peaks(spiked, RATE_HZ), beats, 3.0, 39.0)
+
+
+def test_spikes_that_capture_nothing_are_not_trusted_and_silence_nothing() -> None:
+    """In ten seconds of spikes alone no trusted beat is announced; three seconds later the rhythm is found again."""
+    signal, beats = _heart()
+    begin, end = round(CHANGE_S * RATE_HZ), round((CHANGE_S + 10.0) * RATE_HZ)
+    signal[begin:end] = signal[begin]
+    signal[begin : end : round(0.85 * RATE_HZ)] += 5.0
+    peaks = _peaks(signal)
+    within = (peaks.r_sample > begin + RATE_HZ) & (peaks.r_sample < end - 0.2 * RATE_HZ)
+    assert (peaks.quality[within] < TRUSTED_QUALITY).all()
+    _assert_found(peaks.r_sample, beats, CHANGE_S + 10.0 + AGAIN_S, 39.0)
+
+
+@pytest.mark.parametrize("gain", [-0.5, 0.3, 3.0])
+def test_an_electrode_that_is_moved_is_followed(gain: float) -> None:
+    """A jump of volts, half a second of rubbing, then another shape, size and sign: found again within 3 s."""
+    one, beats = _heart()
+    # The slope of a lead is what another lead looks like: other polarity of its parts, other place of its peaks.
+    other = gain * (0.6 * one + 3.0 * np.gradient(one))
+    change, after = round(CHANGE_S * RATE_HZ), round((CHANGE_S + 0.5) * RATE_HZ)
+    rubbing = np.random.default_rng(3).normal(0.0, 2.0, after - change).cumsum() / 10.0
+    signal = np.concatenate([one[:change], one[change] + rubbing, other[after:] + 2.0])
+    _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, CHANGE_S - 0.2)
+    _assert_found(find_peaks(signal, RATE_HZ), beats, CHANGE_S + 0.5 + AGAIN_S, 39.0)
