@@ -10,6 +10,7 @@ neither the records kept aside nor those of the noise stress database are read.
 import argparse
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,7 +57,11 @@ class Seen:
 
 def see(record: Record, offset_s: float, judge: Judge, random: np.random.Generator) -> Seen:
     """Run the detector over a mixture of one recording."""
-    recording, snr_db = mixture(record, random, kept=is_for_choice(record))
+    kept = is_for_choice(record)
+    if kept:
+        # The same noise each time, so that rounds can be compared.
+        random = np.random.default_rng(zlib.crc32(record.name.encode()))
+    recording, snr_db = mixture(record, random, kept=kept)
     offset = round(offset_s * record.rate_hz)
     watched = watch(recording, judge)
     judged = watched.trace.judged
@@ -64,7 +69,7 @@ def see(record: Record, offset_s: float, judge: Judge, random: np.random.Generat
     is_beat, clear = label(recording, r_sample, offset)
     here_db = snr_db[np.minimum(r_sample, len(snr_db) - 1)]
     chosen = clear & ((here_db < CLEAR_DB) | (judged[:, 3] < _LEARNT_BELOW))
-    if is_for_choice(record):
+    if kept:
         chosen[:] = False
     counts = _counts(
         recording.r_samples + offset, watched.peaks.r_sample, snr_db, recording.unscored, record.rate_hz

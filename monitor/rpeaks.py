@@ -257,7 +257,7 @@ def _search_back(
 
 
 @compiled
-def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in which they arrive
+def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the order in which they arrive
     rows: NDArray[np.int64],
     first_sample: NDArray[np.int64],
     banded: NDArray[np.float64],
@@ -290,33 +290,36 @@ def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in
             bank.recent[row],
         )
         x, f, i = strap.ring, strap.floats, strap.integers
+        # What changes with every sample stays out of memory meanwhile.
+        feature, largest, largest_at = f[F_SUM], f[F_MAX], i[I_MAX_AT]
+        pending_at, pending_height, samples = i[I_PENDING_AT], f[F_PENDING_HEIGHT], i[I_SAMPLES]
         for j in range(banded.shape[1]):
             s = first_sample[position] + j
             value = banded[position, j]
             x[s & mask] = value
             left = x[(s - average) & mask] - x[(s - average - derivative) & mask]
-            f[F_SUM] += abs(value - x[(s - derivative) & mask]) - abs(left)
-            feature = f[F_SUM]
-            i[I_SAMPLES] += 1
+            feature += abs(value - x[(s - derivative) & mask]) - abs(left)
+            samples += 1
 
             # One peak of the feature ends when it has fallen to half, or has not grown for a while.
-            if feature > f[F_MAX]:
-                f[F_MAX] = feature
-                i[I_MAX_AT] = s
-            elif f[F_MAX] > 0.0 and (feature < 0.5 * f[F_MAX] or s - i[I_MAX_AT] > settings.fall):
-                height = f[F_MAX] / average
-                f[F_MAX] = 0.0
-                if i[I_PENDING_AT] < 0 or height > f[F_PENDING_HEIGHT]:
+            if feature > largest:
+                largest = feature
+                largest_at = s
+            elif largest > 0.0 and (feature < 0.5 * largest or s - largest_at > settings.fall):
+                height = largest / average
+                largest = 0.0
+                if pending_at < 0 or height > pending_height:
                     # A larger peak before the one before it was judged replaces that.
-                    i[I_PENDING_AT] = i[I_MAX_AT]
-                    f[F_PENDING_HEIGHT] = height
+                    pending_at = largest_at
+                    pending_height = height
 
-            if i[I_PENDING_AT] >= 0 and s - i[I_PENDING_AT] >= settings.after:
-                at, height = i[I_PENDING_AT], f[F_PENDING_HEIGHT]
-                i[I_PENDING_AT] = -1
+            if pending_at >= 0 and s - pending_at >= settings.after:
+                at, height = pending_at, pending_height
+                pending_at = -1
+                i[I_SAMPLES] = samples
                 if i[I_LEARNT] == 0:
                     # The filter's own beginning is no candidate.
-                    begun = i[I_SAMPLES] - (s - at) >= settings.beginning
+                    begun = samples - (s - at) >= settings.beginning
                     if begun and height > _FLOOR_MV and i[I_WAITING] < len(strap.waiting):
                         cut_out(candidate, at, height, settings, strap)
                         candidate[C_LIKENESS] = 0.0
@@ -333,15 +336,21 @@ def _detect(  # noqa: C901, PLR0912 - one pass over the samples, in the order in
                     _consider(row, candidate, s, settings, judge, strap, trace, out, counts)
 
             if i[I_LEARNT] == 0:
-                if i[I_SAMPLES] >= settings.learning:
+                if samples >= settings.learning:
+                    i[I_SAMPLES] = samples
                     _learn(row, s, settings, judge, strap, trace, out, counts)
+                    samples = i[I_SAMPLES]
                 continue
             if i[I_HELD] == 1 and s - strap.held[C_AT] >= settings.after + settings.rival:
+                i[I_SAMPLES] = samples
                 counts[0] = _settle(row, s, settings, strap, out, counts[0])
             # Asked here, not in there: a call that hands over so many arrays costs more than the answer.
-            overdue = i[I_WAITING] > 0 and f[F_RR] > 0.0
-            if overdue and elapsed_since_beat(s - lag, i) > _SEARCH_BACK_RR * f[F_RR]:
-                _search_back(row, s, settings, strap, out, counts)
+            if i[I_WAITING] > 0 and f[F_RR] > 0.0:
+                i[I_SAMPLES] = samples
+                if elapsed_since_beat(s - lag, i) > _SEARCH_BACK_RR * f[F_RR]:
+                    _search_back(row, s, settings, strap, out, counts)
+        f[F_SUM], f[F_MAX], i[I_MAX_AT] = feature, largest, largest_at
+        i[I_PENDING_AT], f[F_PENDING_HEIGHT], i[I_SAMPLES] = pending_at, pending_height, samples
     return counts
 
 

@@ -58,7 +58,7 @@ def _spoilt(seed: int) -> Banded:
     noise = make_noise(
         "electrode", len(millivolts) - begin, rate_hz=RATE_HZ, random=np.random.default_rng(seed)
     )
-    millivolts[begin:] += 0.5 * noise
+    millivolts[begin:] += 2.0 * noise
     return _band(millivolts.astype(np.float32), RATE_HZ)
 
 
