@@ -44,8 +44,7 @@ class AlarmRecording:
     def begin(self, checkpoint: list[Input]) -> None:
         """Begin a segment."""
         self._records.close()
-        for given in checkpoint:
-            self._records.append(_encode(given))
+        self._records.append_all([_encode(given) for given in checkpoint])
 
     def record(self, given: Input) -> None:
         """Write an input down; without a segment under way the next one's checkpoint holds what it does."""

@@ -4,7 +4,7 @@ A packet that was read, and whose effect lay only in the memory of a process tha
 Segments go when they are older than any snapshot needs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -72,11 +72,19 @@ class PacketJournal:
 
     def append(self, topic: Topic, payload: bytes, arrived_at: float) -> int:
         """Write a packet down and return its position; where the disk does not take it, it is counted as unsaved."""
-        self.position += 1
-        self._records.append(
-            _encode((self.position, arrived_at, topic.team, topic.athlete, topic.channel, payload))
-        )
+        self.append_all([(topic, payload, arrived_at)])
         return self.position
+
+    def append_all(self, packets: Sequence[tuple[Topic, bytes, float]]) -> None:
+        """Write packets down at once: topic, payload and Unix time of arrival of each."""
+        first = self.position + 1
+        self.position += len(packets)
+        self._records.append_all(
+            [
+                _encode((position, arrived_at, *topic, payload))
+                for position, (topic, payload, arrived_at) in enumerate(packets, first)
+            ]
+        )
 
     def read(self, after: int = -1) -> Iterator[Recorded]:
         """Yield the packets behind a position, in order."""

@@ -8,7 +8,8 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -66,11 +67,18 @@ class SegmentedLog:
 
     def append(self, body: bytes) -> bool:
         """Write a record; return False, and count it as unsaved, where the disk does not take it."""
-        record = _HEAD.pack(len(body), zlib.crc32(body)) + body
-        if self._write(record):
+        return self.append_all([body])
+
+    def append_all(self, bodies: Sequence[bytes]) -> bool:
+        """Write records at once; return False, and count as unsaved those that the disk does not take."""
+        if not bodies:
             return True
-        self.unsaved += 1
-        return False
+        written = self._write(
+            b"".join([part for body in bodies for part in (_HEAD.pack(len(body), zlib.crc32(body)), body)])
+        )
+        unsaved = sum(end > written for end in accumulate(_HEAD.size + len(body) for body in bodies))
+        self.unsaved += unsaved
+        return not unsaved
 
     def read(self) -> Iterator[tuple[Path, bytes]]:
         """Yield all records with their segments, in order."""
@@ -92,24 +100,24 @@ class SegmentedLog:
             os.close(self._file)
             self._file = None
 
-    def _write(self, record: bytes) -> bool:
+    def _write(self, records: bytes) -> int:
+        """Return how many bytes the disk took."""
         now = time.monotonic()
         try:
             if self.is_full:
                 if self._file is None and now - self._tried_at < _RETRY_S:
-                    return False
+                    return 0
                 self._begin_segment(now)
             assert self._file is not None  # noqa: S101 - a segment was begun
-            written = os.write(self._file, record)
+            written = os.write(self._file, records)
         except OSError as error:
             self._failed(str(error), now)
-            return False
+            return 0
         self._size += written
-        if written != len(record):
-            # The rest of this segment could not be read; the next record begins another one.
+        if written != len(records):
+            # What is cut short ends this segment; the next record begins another one.
             self._failed("the disk is full", now)
-            return False
-        return True
+        return written
 
     def _begin_segment(self, now: float) -> None:
         self.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 
 from monitor.sources.source import Arrival
 
@@ -33,15 +34,22 @@ class Inbox:
 
     def put(self, arrival: Arrival) -> None:
         """Add an arrival, at the cost of another one when full."""
-        strap = arrival.topic[:2]
-        queue = self._waiting.get(strap)
-        if queue is None:
-            queue = self._waiting[strap] = deque()
-        queue.append(arrival)
-        self._count += 1
-        if self._count > self._capacity:
-            self._drop_one()
-        self._something.set()
+        self.put_all([arrival])
+
+    def put_all(self, arrivals: Iterable[Arrival]) -> None:
+        """Add arrivals in order, each at the cost of another one when full."""
+        waiting = self._waiting
+        for arrival in arrivals:
+            strap = arrival.topic[:2]
+            queue = waiting.get(strap)
+            if queue is None:
+                queue = waiting[strap] = deque()
+            queue.append(arrival)
+            self._count += 1
+            if self._count > self._capacity:
+                self._drop_one()
+        if self._count:
+            self._something.set()
 
     def take(self) -> list[Arrival]:
         """Return all that wait, each strap's in order of arrival."""

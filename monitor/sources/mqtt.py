@@ -1,22 +1,19 @@
-"""Packets from an MQTT broker, through aiomqtt.
+"""Packets from an MQTT broker.
 
-aiomqtt acknowledges a message (QoS 1) once it has handed it to us. With a journal it is on disk by then, and a monitor
-that is killed finds it there; with a persistent session the broker keeps what arrives while we are away. Without a
-journal, what is between here and the monitor's state at a crash is lost.
+A message (QoS 1) is acknowledged once it is in the journal, all those of one read of the socket at once: a monitor that
+is killed finds it there, or gets it again; with a persistent session the broker keeps what arrives while we are away.
+Without a journal, what is between here and the monitor's state at a crash is lost.
 """
 
 import asyncio
-import logging
-import math
 import ssl
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import aiomqtt
 import structlog
 
 from monitor.backoff import Backoff
@@ -26,25 +23,20 @@ from monitor.recovery.packets import PacketJournal
 from monitor.sources.address import MqttAddress, parse_mqtt_url
 from monitor.sources.inbox import Inbox
 from monitor.sources.source import Arrival
+from monitor.sources.subscriber import Message, Subscriber, SubscriberError
 from monitor.wire import MAX_PACKET_BYTES, Topic, parse_topic
 
 TOPIC_FILTERS: Final = ("ecg/+/+/samples", "ecg/+/+/status")
 """What the monitor hears. Truth is not among them: its decisions never see it."""
 
-_QOS: Final = 1
 _KEEPALIVE_S: Final = 10
 _TIMEOUT_S: Final = 5.0
-_FAREWELL_S: Final = 1.0
 # A connection that held this long was a good one; a shorter one counts as a failure, so that two monitors with one
 # client id, who throw each other out, do not do so as fast as they can.
 _HELD_S: Final = 5.0
-_FIRST_REFUSAL: Final = 128
 _MAX_TOPICS_KNOWN: Final = 20_000
 
 _log = structlog.stdlib.get_logger(__name__)
-# The client's own words would repeat what is said here.
-_client_log = logging.getLogger(f"{__name__}.client")
-_client_log.setLevel(logging.CRITICAL)
 
 
 class MqttSource:
@@ -95,7 +87,7 @@ class MqttSource:
         self._journal = journal
         self._topic_filters = tuple(topic_filters)
         self._on_connection = on_connection
-        self._topics: dict[str, Topic] = {}
+        self._topics: dict[bytes, Topic] = {}
         self._refused: Counter[str] = Counter()
         self._received = 0
         self._connected = False
@@ -175,7 +167,7 @@ class MqttSource:
             began = time.monotonic()
             try:
                 await self._stay_connected()
-            except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+            except (SubscriberError, OSError, TimeoutError) as error:
                 reason = _plain(error)
             was_connected = self._connected
             self._report(connected=False)
@@ -194,21 +186,17 @@ class MqttSource:
 
     async def _stay_connected(self) -> None:
         """Connect, subscribe, and stay until the connection is lost, which raises."""
-        tls = ssl.create_default_context() if self._address.tls else None
-        # aiomqtt connects in a thread that cannot be cancelled. With a host that does not answer, that would hold up
-        # our own end for seconds; so ask first, here, where waiting can be cancelled.
-        async with asyncio.timeout(_TIMEOUT_S):
-            _, probe = await asyncio.open_connection(self._address.host, self._address.port, ssl=tls)
-            probe.close()
-            with suppress(OSError):
-                await probe.wait_closed()
-        client = self._client(tls)
-        await _enter(client)
+        subscriber = await Subscriber.connect(
+            self._address,
+            client_id=self._client_id,
+            topic_filters=self._topic_filters,
+            on_messages=self._receive,
+            clean_session=not self._persistent_session,
+            keep_alive_s=_KEEPALIVE_S,
+            timeout_s=_TIMEOUT_S,
+            tls=ssl.create_default_context() if self._address.tls else None,
+        )
         try:
-            for topic_filter in self._topic_filters:
-                codes = await self._subscribe(client, topic_filter)
-                if any(_code(code) >= _FIRST_REFUSAL for code in codes):
-                    raise aiomqtt.MqttError(f"the broker does not let us subscribe to {topic_filter}")
             end_if_cancelled()
             self._report(connected=True)
             _log.info(
@@ -217,73 +205,37 @@ class MqttSource:
                 client_id=self._client_id,
                 topics=self._topic_filters,
             )
-            # Nothing ever comes out of this queue: `_Tap.put_nowait` takes each message as it is read.
-            await anext(client.messages)
+            await subscriber.ended()
         finally:
-            await _leave(client)
+            subscriber.close()
 
-    async def _subscribe(self, client: aiomqtt.Client, topic_filter: str) -> Sequence[Any]:
-        """Subscribe, for as long as messages keep coming: a broker pours out what it kept for us before it answers.
-
-        Whoever gave up on it meanwhile, and came back to a broker that had kept still more, would never be heard of
-        again.
-        """
-        asked = asyncio.ensure_future(client.subscribe(topic_filter, qos=_QOS, timeout=math.inf))
-        try:
-            while True:
-                received = self._received
-                done, _ = await asyncio.wait({asked}, timeout=_TIMEOUT_S)
-                if done:
-                    return asked.result()
-                if self._received == received:
-                    raise TimeoutError
-        finally:
-            asked.cancel()
-
-    def _client(self, tls: ssl.SSLContext | None) -> aiomqtt.Client:
-        receive = self._receive
-
-        class _Tap(asyncio.Queue[aiomqtt.Message]):
-            """Where aiomqtt puts what it reads; handing it on at once saves a task a message and its wait."""
-
-            def put_nowait(self, item: aiomqtt.Message) -> None:
-                receive(item)
-
-        return aiomqtt.Client(
-            self._address.host,
-            self._address.port,
-            username=self._address.username,
-            password=self._address.password,
-            identifier=self._client_id,
-            clean_session=not self._persistent_session,
-            keepalive=_KEEPALIVE_S,
-            timeout=_TIMEOUT_S,
-            tls_context=tls,
-            queue_type=_Tap,
-            logger=_client_log,
-        )
-
-    def _receive(self, message: aiomqtt.Message) -> None:
+    def _receive(self, messages: list[Message]) -> None:
+        """Take messages; the broker is told that they have come when this returns."""
         arrived_at = time.time()
-        self._received += 1
-        payload = message.payload
-        if not isinstance(payload, bytes) or len(payload) > MAX_PACKET_BYTES:
-            self._refuse("oversized" if isinstance(payload, bytes) else "malformed")
-            return
-        topic = self._topics.get(message.topic.value)
-        if topic is None:
-            try:
-                topic = parse_topic(message.topic.value)
-            except PacketError as error:
-                self._refuse(error.reason)
-                return
-            if len(self._topics) >= _MAX_TOPICS_KNOWN:
-                self._topics.clear()
-            self._topics[message.topic.value] = topic
+        self._received += len(messages)
+        arrivals = []
+        for name, payload in messages:
+            if payload is None or len(payload) > MAX_PACKET_BYTES:
+                self._refuse("oversized")
+                continue
+            topic = self._topics.get(name) or self._topic_of(name)
+            if topic is not None:
+                arrivals.append(Arrival(topic, payload, arrived_at, _acknowledged_on_reading))
         if self._journal is not None:
-            # The client acknowledges when this returns: from here on no crash of ours loses the message.
-            self._journal.append(topic, payload, arrived_at)
-        self._inbox.put(Arrival(topic, payload, arrived_at, _acknowledged_on_reading))
+            # From here on no crash of ours loses them.
+            self._journal.append_all([arrival[:3] for arrival in arrivals])
+        self._inbox.put_all(arrivals)
+
+    def _topic_of(self, name: bytes) -> Topic | None:
+        try:
+            topic = parse_topic(name.decode("ascii", errors="replace"))
+        except PacketError as error:
+            self._refuse(error.reason)
+            return None
+        if len(self._topics) >= _MAX_TOPICS_KNOWN:
+            self._topics.clear()
+        self._topics[name] = topic
+        return topic
 
     def _refuse(self, reason: str) -> None:
         self._refused[reason] += 1
@@ -302,31 +254,6 @@ class MqttSource:
 
 def _acknowledged_on_reading() -> None:
     pass
-
-
-async def _enter(client: aiomqtt.Client) -> None:
-    """Connect `client`; cancelled, let the attempt end first so that it leaves no connection behind."""
-    attempt = asyncio.ensure_future(client.__aenter__())
-    try:
-        await asyncio.shield(attempt)
-    except asyncio.CancelledError:
-        done, _ = await asyncio.wait((attempt,), timeout=_FAREWELL_S)
-        if not done:
-            attempt.cancel()
-        elif not attempt.cancelled() and attempt.exception() is None:
-            await _leave(client)
-        raise
-
-
-async def _leave(client: aiomqtt.Client) -> None:
-    with suppress(aiomqtt.MqttError, TimeoutError):
-        async with asyncio.timeout(_FAREWELL_S):
-            await client.__aexit__(None, None, None)
-
-
-def _code(code: object) -> int:
-    """Return a SUBACK code as a number; paho gives numbers for MQTT 3.1.1 and objects for later versions."""
-    return code if isinstance(code, int) else int(getattr(code, "value", 0))
 
 
 def _plain(error: Exception) -> str:
