@@ -145,7 +145,8 @@ class LiveMonitor:
         self._commands: list[Command] = []
         self._watched: set[Key] = set()
         self._failures_told = 0
-        self._outgoing = _Outgoing()
+        self._safe = _Safe()
+        self._outgoing = _Outgoing(self._safe)
         self._computing: asyncio.Future[SinkBatch] | None = None
         self._compute = ThreadPoolExecutor(max_workers=1, thread_name_prefix="compute")
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
@@ -162,6 +163,7 @@ class LiveMonitor:
             await self._tell_again(self._resumption)
         tasks = [
             asyncio.create_task(self._write(), name="writer"),
+            asyncio.create_task(self._make_safe(), name="alarms"),
             asyncio.create_task(self._hear_acknowledgements(), name="acknowledgements"),
             asyncio.create_task(self._hear_commands(), name="commands"),
             asyncio.create_task(self._mind_settings(), name="settings"),
@@ -239,7 +241,7 @@ class LiveMonitor:
             async with asyncio.timeout(FAREWELL_S / 2):
                 if look_once_more:
                     self._outgoing.add(SinkBatch(monitor=msgspec.structs.replace(self.state(), ended=True)))
-                await self._send(self._outgoing.take())
+                await asyncio.gather(self._sink.write(self._outgoing.take()), self._send_safe())
 
     def _run_watch(
         self,
@@ -307,19 +309,29 @@ class LiveMonitor:
         while True:
             await self._outgoing.something.wait()
             batch = self._outgoing.take()
-            try:
-                await self._send(batch)
-            except BaseException:
-                # Perhaps not safe yet; an alarm that is told twice stands once in the Stream.
-                self._outgoing.return_alarms(batch.alarms)
-                raise
+            await self._sink.write(batch)
+            # The beats that are in a snapshot's past are written: it may stand for them.
+            self._safe.add([], batch.snapshots)
 
-    async def _send(self, batch: SinkBatch) -> None:
-        await self._sink.write(batch)
-        # Once its alarms are safe, what it was that raised them may be forgotten.
-        if batch.snapshots and self._recovery is not None and self._sink.alarms_safe:
+    async def _make_safe(self) -> None:
+        while True:
+            await self._safe.something.wait()
+            await self._send_safe()
+
+    async def _send_safe(self) -> None:
+        """Hand on alarms, which wait for the disk; beats do not wait with them."""
+        alarms, snapshots = self._safe.take()
+        try:
+            if alarms:
+                await self._sink.write(SinkBatch(alarms=alarms))
+        except BaseException:
+            # Perhaps not safe yet; an alarm that is told twice stands once in the Stream.
+            self._safe.return_alarms(alarms)
+            raise
+        # Once the alarms are safe, what it was that raised them may be forgotten.
+        if snapshots and self._recovery is not None and self._sink.alarms_safe:
             save = self._recovery.rows.save
-            await asyncio.get_running_loop().run_in_executor(self._disk, save, batch.snapshots)
+            await asyncio.get_running_loop().run_in_executor(self._disk, save, snapshots)
 
     async def _hear_acknowledgements(self) -> None:
         since = self._resumption.acknowledged_since if self._resumption is not None else None
@@ -413,12 +425,38 @@ class LiveMonitor:
         return {name: count for name, count in counts.items() if count}
 
 
-class _Outgoing:
-    """What waits for the writer: bounded, the newest state of each athlete only, alarms always."""
+class _Safe:
+    """What waits for the disk: alarms, and snapshots whose alarms all came before them."""
 
     def __init__(self) -> None:
         self.something = asyncio.Event()
+        self._alarms: list[Alarm] = []
+        self._snapshots: dict[Key, Snapshot] = {}
+
+    def add(self, alarms: list[Alarm], snapshots: list[Snapshot]) -> None:
+        self._alarms += alarms
+        for snapshot in snapshots:
+            self._snapshots[snapshot.team, snapshot.athlete] = snapshot
+        if self._alarms or self._snapshots:
+            self.something.set()
+
+    def return_alarms(self, alarms: list[Alarm]) -> None:
+        self._alarms[:0] = alarms
+
+    def take(self) -> tuple[list[Alarm], list[Snapshot]]:
+        taken = self._alarms, list(self._snapshots.values())
+        self._alarms, self._snapshots = [], {}
+        self.something.clear()
+        return taken
+
+
+class _Outgoing:
+    """What waits for the writer: bounded, and the newest state of each athlete only; alarms go to `safe`."""
+
+    def __init__(self, safe: _Safe) -> None:
+        self.something = asyncio.Event()
         self.dropped = 0
+        self._safe = safe
         self._batch = SinkBatch()
         self._states: dict[Key, AthleteState] = {}
         self._snapshots: dict[Key, Snapshot] = {}
@@ -429,7 +467,7 @@ class _Outgoing:
         waiting = self._batch
         waiting.beats += batch.beats
         waiting.waves += batch.waves
-        waiting.alarms += batch.alarms
+        self._safe.add(batch.alarms, [])
         waiting.audit += batch.audit
         waiting.evidence = [*waiting.evidence, *batch.evidence][:_MOST_EVIDENCE]
         for snapshot in batch.snapshots:
@@ -442,9 +480,6 @@ class _Outgoing:
                 self.dropped += len(waits) - most
                 del waits[: len(waits) - most]
         self.something.set()
-
-    def return_alarms(self, alarms: list[Alarm]) -> None:
-        self._batch.alarms[:0] = alarms
 
     def take(self) -> SinkBatch:
         batch, self._batch = self._batch, SinkBatch()

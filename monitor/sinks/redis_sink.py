@@ -53,6 +53,10 @@ _GREETING_S: Final = 1.0
 _FAREWELL_S: Final = 1.0
 _HELD_EVERY_S: Final = 3.0
 _HELD_KNOWN: Final = 20_000
+# Times to live are set anew this often, not with every write: of an athlete's minute, ten seconds may be gone.
+_STATE_EXPIRY_EVERY_S: Final = 10.0
+_BEATS_EXPIRY_EVERY_S: Final = 600.0
+_KEYS_KNOWN: Final = 20_000
 _ALARMS_AT_ONCE: Final = 64
 _WAVES: Final = f"{PREFIX}wave:"
 
@@ -97,6 +101,7 @@ class RedisSink:
         self._alarms_wait = asyncio.Event()
         self._announced: set[str] = set()
         self._held_at: dict[str, float] = {}
+        self._expiry_due: dict[str, float] = {}
         self._watched: set[tuple[str, str]] = set()
         self._watched_at = -_WATCHED_EVERY_S
         self._tasks: list[asyncio.Task[None]] = []
@@ -268,23 +273,30 @@ class RedisSink:
         # The client types pipelines by protocol and decoding; what is put in here needs none of it.
         pipeline: Any = self._client.pipeline(transaction=False)
         names: list[str] = []
+        # Commands in their final form: the client's own methods would take longer to make these than to send them.
+        put = pipeline.execute_command
         for team, athlete, beat in batch.beats:
-            pipeline.xadd(
-                beats_key(team, athlete), {"beat": _encode(beat)}, maxlen=BEATS_KEPT, approximate=True
-            )
+            key = beats_key(team, athlete)
+            put("XADD", key, "MAXLEN", "~", BEATS_KEPT, "*", "beat", _encode(beat))
             names.append("beats")
-        for team, athlete in {(team, athlete) for team, athlete, _ in batch.beats}:
-            pipeline.expire(beats_key(team, athlete), BEATS_KEPT_S)
-            names.append("expiry")
+            if self._is_due(key, _BEATS_EXPIRY_EVERY_S):
+                put("EXPIRE", key, BEATS_KEPT_S)
+                names.append("expiry")
         for state in batch.states:
             key = athlete_key(state.team, state.athlete)
-            pipeline.hset(key, mapping={"state": _encode(state)})
-            pipeline.expire(key, ATHLETE_TTL_S)
-            names += ["states", "expiry"]
+            put("HSET", key, "state", _encode(state))
+            names.append("states")
+            if self._is_due(key, _STATE_EXPIRY_EVERY_S):
+                put("EXPIRE", key, ATHLETE_TTL_S)
+                names.append("expiry")
             for identity in self._held_now(state):
                 pipeline.set(held_key(state.team, identity), b"", ex=HELD_TTL_S)
                 names.append("expiry")
-        if teams := {state.team for state in batch.states}:
+        if teams := {
+            state.team
+            for state in batch.states
+            if self._is_due(f"{TEAMS_KEY}:{state.team}", _STATE_EXPIRY_EVERY_S)
+        }:
             pipeline.sadd(TEAMS_KEY, *teams)
             names.append("expiry")
         for team, athlete, wave in batch.waves:
@@ -296,6 +308,16 @@ class RedisSink:
             names.append("heartbeats")
         names += ["audit"] * add_audit(pipeline, batch.audit)
         return names, pipeline
+
+    def _is_due(self, key: str, every_s: float) -> bool:
+        """Whether a key's time to live is to be set anew; then it counts as done."""
+        now = time.monotonic()
+        if now < self._expiry_due.get(key, 0.0):
+            return False
+        if len(self._expiry_due) > _KEYS_KNOWN:
+            self._expiry_due.clear()
+        self._expiry_due[key] = now + every_s
+        return True
 
     def _held_now(self, state: AthleteState) -> list[str]:
         """Return the alarms whose condition we see, and of which we have not said so just now."""
@@ -362,6 +384,7 @@ class RedisSink:
             failures = 0
             self._lost.clear()
             self._announced.clear()
+            self._expiry_due.clear()
             self._report_connected(connected=True)
             self._tried.set()
             _log.info("connected to Redis", server=self._shown, alarms_waiting=len(self._outbox))

@@ -22,6 +22,8 @@ from monitor.sources.address import MqttAddress
 
 MAX_FRAME_BYTES: Final = 512 * 1024
 """A longer message is read past without being kept; only its topic is handed over."""
+GATHER_S: Final = 0.004
+"""So long messages gather in the socket before they are read: the most that this adds to a latency."""
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xD0
 _KIND: Final = 0xF0
@@ -94,6 +96,7 @@ class Subscriber(asyncio.Protocol):
         on_messages: Callable[[list[Message]], None],
         clean_session: bool = True,
         keep_alive_s: int = 10,
+        timeout_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
     ) -> "Subscriber":
         """Return a connection that the broker has accepted and that is subscribed with QoS 1.
@@ -110,42 +113,53 @@ class Subscriber(asyncio.Protocol):
             See the class.
         clean_session : bool
             False lets the broker keep what arrives while nobody is there.
+        timeout_s : float
+            So long the broker may say nothing at all.
         tls : ssl.SSLContext, optional
             How to encrypt.
 
         Raises
         ------
-        SubscriberError, OSError
-            If the broker cannot be reached, or refuses.
+        SubscriberError, OSError, TimeoutError
+            If the broker cannot be reached, refuses, or says nothing.
         """
         loop = asyncio.get_running_loop()
         subscriber: Subscriber
-        _, subscriber = await loop.create_connection(
-            lambda: cls(on_messages, keep_alive_s=keep_alive_s), address.host, address.port, ssl=tls
-        )
+        async with asyncio.timeout(timeout_s):
+            _, subscriber = await loop.create_connection(
+                lambda: cls(on_messages, keep_alive_s=keep_alive_s), address.host, address.port, ssl=tls
+            )
         try:
             await subscriber.introduce(
                 _connect_frame(address, client_id, keep_alive_s, clean_session=clean_session),
                 _subscribe_frame(topic_filters),
+                timeout_s=timeout_s,
             )
         except BaseException:
             subscriber.abort()
             raise
         return subscriber
 
-    async def introduce(self, connect: bytes, subscribe: bytes) -> None:
+    async def introduce(self, connect: bytes, subscribe: bytes, *, timeout_s: float) -> None:
         """Say who we are and what we want to hear, each frame once the broker has agreed to the one before.
+
+        A broker pours out what it kept for us before it answers the second: as long as anything comes it is waited for.
+        Whoever gave up on it meanwhile, and came back to a broker that had kept still more, would never be heard of
+        again.
 
         Raises
         ------
-        SubscriberError
-            If the broker refuses.
+        SubscriberError, TimeoutError
+            If the broker refuses, or says nothing for `timeout_s` seconds.
         """
-        self._write(connect)
-        await self._accepted
-        # With a session that was kept, messages may come before the answer to this.
-        self._write(subscribe)
-        await self._subscribed
+        for frame, answer in ((connect, self._accepted), (subscribe, self._subscribed)):
+            self._write(frame)
+            self._heard_at = time.monotonic()
+            while not answer.done():
+                await asyncio.wait({answer}, timeout=timeout_s)
+                if not answer.done() and time.monotonic() - self._heard_at >= timeout_s:
+                    raise TimeoutError
+            answer.result()
 
     async def ended(self) -> None:
         """Stay until the connection has ended.
@@ -206,6 +220,14 @@ class Subscriber(asyncio.Protocol):
             return
         if acknowledgements:
             self._write(b"".join(acknowledgements))
+        if messages and self._transport is not None and not self._transport.is_closing():
+            # What comes within the next moment is read at once: a wake-up costs as much as ten messages.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(GATHER_S, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _read(self, frames: bytes, messages: list[Message], acknowledgements: list[bytes]) -> bytes:
         """Take frames apart; return what is not a whole one yet."""
