@@ -44,7 +44,7 @@ async def _hear_gmqtt(host: str, port: int, heard: list[int]) -> None:
 
     client.on_message = take
     await client.connect(host, port, version=MQTTv311)
-    client.subscribe(_TOPIC, qos=1)
+    client.subscribe(gmqtt.Subscription(_TOPIC, qos=1))
     await asyncio.Event().wait()
 
 
