@@ -26,6 +26,7 @@ GATHER_S: Final = 0.004
 """So long messages gather in the socket before they are read: the most that this adds to a latency."""
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xD0
+_SPOKEN: Final = (_PUBLISH, _PINGRESP, _CONNACK, _SUBACK)
 _KIND: Final = 0xF0
 _QOS_SHIFT: Final = 1
 _PINGREQ: Final = b"\xc0\x00"
@@ -234,6 +235,8 @@ class Subscriber(asyncio.Protocol):
         begin, size = 0, len(frames)
         while size - begin >= 2:
             kind, length, body = frames[begin], frames[begin + 1], begin + 2
+            if kind & _KIND not in _SPOKEN:
+                raise SubscriberError("the broker sent what is no MQTT")
             if length & 0x80:
                 long = _long_length(frames, begin + 1)
                 if long is None:
@@ -275,7 +278,7 @@ class Subscriber(asyncio.Protocol):
             if not self._subscribed.done():
                 self._subscribed.set_result(None)
         elif kind != _PINGRESP:
-            raise SubscriberError("the broker sent what is no MQTT")
+            raise SubscriberError("the broker sent an answer that is none")
 
     def _write(self, frames: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
