@@ -8,7 +8,7 @@ ARGS ?=
 WORKERS ?= --numprocesses 2 --dist worksteal
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report fuzz soak clean
+.PHONY: help demo test check picture train evaluate reproduce benchmark alarms-report chaos fuzz soak clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ benchmark: $(STAMP)
 ## make alarms-report  alarms over recordings, grave events and 150 h of training (resumes from build/alarms-report)
 alarms-report: $(STAMP)
 	$(BIN)/python -m benchmarks.alarms_report $(ARGS)
+
+## make chaos           every kind of fault, long; writes docs/reports/chaos.json, docs/faults.md (resumes from build/chaos)
+chaos: $(STAMP)
+	$(BIN)/python -m benchmarks.faults.chaos $(ARGS)
 
 ## make fuzz            a million and a half made-up inputs; writes docs/reports/fuzz.json (resumes from build/fuzz)
 fuzz: $(STAMP)

@@ -12,8 +12,10 @@ import numpy as np
 from monitor.classifier import BeatClassifier, classify
 from monitor.contract import Beats
 
+IN_VAIN: Final = 3
+"""Batches in a row of which a backend names nothing before it is left alone: one may be a beat that none bears."""
 REST_S: Final = 5.0
-"""How long a backend that named nothing is not asked again."""
+"""For how long it is left alone."""
 _MOST_FAILURES: Final = 24
 """Failing calls in one go: enough to find two beats among hundreds."""
 
@@ -39,6 +41,7 @@ class BeatNaming:
     def __init__(self, classifier: BeatClassifier | None) -> None:
         self._classifier = classifier
         self._rests_until = float("-inf")
+        self._in_vain = 0
         self.unnamed = 0
         self.failures = 0
         self.reason = ""
@@ -60,12 +63,17 @@ class BeatNaming:
             self.unnamed += wanted
             return beats
         try:
-            return self._ask(beats)
+            answered = self._ask(beats)
         except Exception as error:  # noqa: BLE001 - whatever a backend raises, the heart goes on
             self._failed(error)
+        else:
+            self._in_vain = 0
+            return answered
         named, missing = self._in_halves(beats)
         self.unnamed += missing
-        if missing == wanted:
+        self._in_vain = self._in_vain + 1 if missing == wanted else 0
+        if self._in_vain >= IN_VAIN:
+            self._in_vain = 0
             self._rests_until = now + REST_S
         return named
 
@@ -82,16 +90,20 @@ class BeatNaming:
         waiting = [np.flatnonzero(beats.complete)]
         while waiting:
             index = waiting.pop()
-            if len(index) < 2 or failed >= _MOST_FAILURES:
+            if failed >= _MOST_FAILURES:
                 missing += len(index)
                 continue
-            for half in np.array_split(index, 2):
+            # A beat that was alone is asked for once more: what failed may have been the call.
+            for half in np.array_split(index, min(len(index), 2)):
                 try:
                     answered = self._ask(beats.take(half))
                 except Exception as error:  # noqa: BLE001 - as above
                     self._failed(error)
                     failed += 1
-                    waiting.append(half)
+                    if len(half) > 1:
+                        waiting.append(half)
+                    else:
+                        missing += 1
                 else:
                     probabilities[half], label[half] = answered.probabilities, answered.label
         return beats.classified(probabilities, label), missing
