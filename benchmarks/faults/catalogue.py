@@ -47,7 +47,7 @@ FAULTS: Final = (
         strap_faults.repeating,
     ),
     Fault(
-        3, "late", "packets are overtaken and jitter by up to 0.4 s; others come more than a minute late, in a flood",
+        3, "late", "packets are overtaken and jitter by up to 0.4 s; others come a minute late, in a flood",
         f"what is waited for is used, what is too late is counted; {_NOTHING} for the flood", strap_faults.late,
     ),
     Fault(

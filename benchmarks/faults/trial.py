@@ -45,9 +45,9 @@ from simulators.verdict import Verdict, judge
 
 TEAM: Final = "faults"
 SHORT_S: Final = 32.0
-LONG_S: Final = 240.0
+LONG_S: Final = 210.0
 SHORT_SPEED: Final = 8.0
-LONG_SPEED: Final = 2.0
+LONG_SPEED: Final = 3.0
 COMES_BACK_S: Final = 12.0
 """How long after a server is back a client may still wait before it tries again."""
 _READY_S: Final = 300.0
