@@ -42,6 +42,13 @@ leaves_s = 25
 athlete = "cleo"
 synthetic = { rate_bpm = 80, rate_hz = 360 }
 reboot = [{ at_s = 15, off_s = 2 }]
+
+[[expect]]
+athlete = "bo"
+alarm = "battery_low"
+at_s = 0
+within_s = 15
+optional = true
 """
 
 
