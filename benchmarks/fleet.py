@@ -21,7 +21,7 @@ from monitor.sinks import open_redis
 from simulators.scenario_reader import ScenarioReader
 
 _MONITOR: Final = "fleet-benchmark"
-_READY_S: Final = 120.0
+_READY_S: Final = 900.0
 _SETTLE_S: Final = 45.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
