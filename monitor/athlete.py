@@ -12,11 +12,12 @@ from monitor.assembly import Piece, StrapAssembly
 from monitor.contract import LABELS, RowState
 from monitor.evidence_log import EvidenceLog
 from monitor.line import Line
+from monitor.link_health import LinkHealth
 from monitor.live_state import ExerciseState
 from monitor.past_alarms import PastAlarms
 from monitor.rows import number_in
 
-VERSION: Final = 5
+VERSION: Final = 6
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
 _PLAIN: Final = (
@@ -61,6 +62,8 @@ class Athlete:
         When the strap or its last will last said that it is off, Unix seconds.
     mind_at : float
         When there is next something to decide about the strap's silence, Unix seconds.
+    link : LinkHealth
+        The strap's battery, and how much of its signal is lost.
     past : PastAlarms
         What was raised before.
     log : EvidenceLog
@@ -92,6 +95,7 @@ class Athlete:
     exported_at: float = 0.0
     mind_at: float = 0.0
     changed: bool = True
+    link: LinkHealth = field(default_factory=LinkHealth)
     past: PastAlarms = field(default_factory=PastAlarms)
     log: EvidenceLog = field(default_factory=EvidenceLog)
 
@@ -183,6 +187,7 @@ class Athlete:
         described["schedule"] = list(self.schedule)
         described["recent"] = list(self.recent)
         described["exercise"] = self.exercise
+        described["link"] = self.link
         described["counts"] = self.counts
         described["past"] = self.past.described()
         return {
@@ -213,6 +218,7 @@ class Athlete:
             self.counts.update(described["counts"])
             self.past.take_over(described["past"])
             self.exercise = msgspec.convert(described["exercise"], ExerciseState | None)
+            self.link = msgspec.convert(described["link"], LinkHealth)
             for name in _PLAIN:
                 setattr(self, name, described[name])
         except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:

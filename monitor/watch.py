@@ -38,7 +38,7 @@ from monitor.responses import Command
 from monitor.rhythm import AthleteLimits
 from monitor.rows import number_in
 from monitor.sinks.batch import SinkBatch
-from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ, Topic, decode_samples, decode_status
+from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ, StatusMessage, Topic, decode_samples, decode_status
 
 MAX_ATHLETES: Final = 5000
 MAX_RATES: Final = 16
@@ -131,7 +131,7 @@ class Watch:
         self._idle_since: dict[float, float] = {}
         self._owners: dict[tuple[float, int], Athlete] = {}
         self._athletes: dict[Key, Athlete] = {}
-        self._sources: dict[Key, str] = {}
+        self._statuses: dict[Key, StatusMessage] = {}
         self._lost_by_the_forgotten = 0
         # Whose assembly holds packets back, and who has pieces to be looked at: all others cost a tick nothing.
         self._holding: dict[Key, Athlete] = {}
@@ -280,6 +280,7 @@ class Watch:
             if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
                 athlete.changed = False
                 athlete.told_at = now
+                self._mind_link(athlete, now, output)
                 output.states.append(
                     athlete_state(
                         athlete,
@@ -447,15 +448,17 @@ class Watch:
         if len(self._athletes) >= MAX_ATHLETES:
             raise PacketError("range", f"more than {MAX_ATHLETES} athletes")
         athlete = Athlete(team, name, StrapAssembly(self._reorder), last_packet_at=now)
-        athlete.source = self._sources.get((team, name), "")
+        status = self._statuses.get((team, name))
+        if status is not None:
+            athlete.source, athlete.link.battery = status.source or "", status.battery
         self._athletes[team, name] = athlete
         return athlete
 
     def _status(self, topic: Topic, payload: bytes, now: float) -> None:
         status = decode_status(payload)
         key = (topic.team, topic.athlete)
-        if len(self._sources) < MAX_ATHLETES or key in self._sources:
-            self._sources[key] = status.source or ""
+        if len(self._statuses) < MAX_ATHLETES or key in self._statuses:
+            self._statuses[key] = status
         athlete = self._athletes.get(key)
         if athlete is None:
             return
@@ -463,7 +466,7 @@ class Watch:
         if not status.online and (status.strap != strap or status.boot < boot):
             # The last will of a connection that another one has replaced.
             return
-        athlete.source = status.source or ""
+        athlete.source, athlete.link.battery = status.source or "", status.battery
         if status.online and athlete.ended:
             athlete.expected_since = now
         if not status.online:
@@ -613,6 +616,7 @@ class Watch:
         athlete.line = line
         athlete.row = line.claim(first_sample, self._limits_of(athlete.team, athlete.name))
         athlete.boot = boot
+        athlete.link.begin()
         athlete.schedule.clear()
         self._owners[rate_hz, athlete.row] = athlete
 
@@ -621,6 +625,11 @@ class Watch:
             del self._owners[athlete.line.rate_hz, athlete.row]
             athlete.line.release(athlete.row)
             athlete.line = None
+
+    def _mind_link(self, athlete: Athlete, now: float, output: SinkBatch) -> None:
+        lost = athlete.assembly.counters.lost_samples
+        for event in athlete.link.look(athlete.row, athlete.end_sample, lost, athlete.rate_hz):
+            self._tell_event(athlete, event, now, output)
 
     def _drop_idle_banks(self, now: float) -> None:
         in_use = {rate_hz for rate_hz, _ in self._owners}
