@@ -31,9 +31,9 @@ from monitor.recordings import is_listed
 from monitor.scoring import LEARNING_S
 from simulators.annotations import PACED_RECORDS
 from simulators.arrhythmia import Asystole, VentricularFibrillation, VentricularTachycardia
-from simulators.body import Noise, clean_power, trouble_record
-from simulators.noise import Effort
-from simulators.records import Record, data_folder, read_record, records_in
+from simulators.body import BodyTrouble, Noise, Saturation, clean_power, trouble_record
+from simulators.noise import CADENCE_HZ, MEASURED_S, Effort, make_noise, noise_power
+from simulators.records import Record, data_folder, read_record, record_of_counts, records_in
 from simulators.rhythm_track import HeartEvent
 from simulators.synthetic import synthesize
 from simulators.synthetic_team import seed_of, training_athlete, training_session
@@ -42,9 +42,12 @@ CHUNKS: Final = Path("build/alarms-report")
 CROSS_WEIGHTS: Final = Path("models/weights/crossfit/grunet.safetensors")
 SEED: Final = 20261122
 SESSION_S: Final = 3600.0
-SESSIONS: Final = 5
+SESSIONS: Final = 15
 """Sessions that make a chunk."""
 MOTION_DB: Final = (24.0, 18.0, 12.0, 6.0)
+"""Ratio of an athlete's QRS to the motion at full effort, one after the other."""
+AMPLIFIER_MV: Final = 5.0
+"""What a strap's amplifier takes."""
 GRAVE_S: Final = 100.0
 GRAVE_AT_S: Final = 50.0
 GRAVE: Final = 20
@@ -132,6 +135,8 @@ def _session(number: int) -> Record:
     samples = np.arange(len(record))
     effort = Effort(session.effort_at(samples), session.steps_hz_at(samples), record.rate_hz)
     random = np.random.default_rng([SEED, number, 8])
+    seed = seed_of(number, SEED)
+    at_full_effort = _rms(record, MOTION_DB[number % len(MOTION_DB)])
     slips = [
         Noise(
             kind="electrode",
@@ -141,13 +146,40 @@ def _session(number: int) -> Record:
         )
         for at in np.sort(random.uniform(60.0, SESSION_S - 60.0, random.poisson(4.0)))
     ]
-    troubles = [
-        Noise(kind="motion", rms_mv=_rms(record, MOTION_DB[number % len(MOTION_DB)])),
+    troubles: list[BodyTrouble] = [
         Noise(kind="muscle", rms_mv=_rms(record, 18.0)),
         Noise(kind="wander", rms_mv=_rms(record, 12.0)),
         *slips,
+        Saturation(limit_mv=AMPLIFIER_MV, offset_mv=0.0),
     ]
-    return trouble_record(record, troubles, seed=seed_of(number, SEED), effort=effort)[0]
+    moving = _with_motion(record, effort, rms_mv=at_full_effort, seed=seed)
+    return trouble_record(moving, troubles, seed=seed)[0]
+
+
+def _with_motion(record: Record, effort: Effort, *, rms_mv: float, seed: int) -> Record:
+    """Return a record with the motion of its athlete, of level `rms_mv` where they give everything.
+
+    `simulators.body.trouble_record` measures a noise over its first minutes, as ``nst`` does: there an athlete warms
+    up, and what is measured then says nothing of the motion to come.
+    """
+    random = np.random.default_rng([seed, 9])
+    samples = round(MEASURED_S * record.rate_hz)
+    everything = Effort(
+        np.ones(samples, np.float32), np.full(samples, CADENCE_HZ[1], np.float32), record.rate_hz
+    )
+    of_everything = make_noise("motion", samples, rate_hz=record.rate_hz, random=random, effort=everything)
+    wave = make_noise("motion", len(record), rate_hz=record.rate_hz, random=random, effort=effort)
+    wave *= rms_mv / np.sqrt(noise_power(of_everything, rate_hz=record.rate_hz))
+    microvolts = np.clip(1e3 * (record.millivolts + wave), -1e3 * AMPLIFIER_MV, 1e3 * AMPLIFIER_MV)
+    return record_of_counts(
+        name=record.name,
+        rate_hz=record.rate_hz,
+        lead=record.lead,
+        counts=np.rint(microvolts / record.microvolts_per_count).astype(np.int16),
+        microvolts_per_count=record.microvolts_per_count,
+        valid=record.valid,
+        truth=record.truth,
+    )
 
 
 def _rms(record: Record, snr_db: float) -> float:

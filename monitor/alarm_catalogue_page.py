@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from monitor import quality
+from monitor import link_health, quality
 from monitor.catalogue import CATALOGUE, SUSTAINED_RUN_BEATS, TACHYCARDIC_RUN_BPM, AlarmRule, Kind
 from monitor.contract import RhythmEvent, RhythmKind
 from monitor.rhythm import AthleteLimits, atrial_fibrillation, blocked, patterns, pauses, rate, rr_statistics
@@ -36,11 +36,19 @@ _CONDITION: Final[Mapping[str, str]] = {
         f"{vf.WAVES_HZ[0]:g} to {vf.WAVES_HZ[1]:g} waves a second, {vf.HOPS_ON} times {vf.HOP_S:g} s apart"
     ),
     "sustained_ventricular_tachycardia": (
-        f"a run at {runs.TACHYCARDIC_BPM:g} a minute or more for {runs.SUSTAINED_RUN_S:g} s"
+        f"runs at {runs.TACHYCARDIC_BPM:g} a minute or more over {runs.SUSTAINED_RUN_S:g} s, no more than {runs.PARTED_S:g} s apart"
     ),
     "ventricular_run": (
-        f"{runs.RUN_BEATS} V in a row at {runs.TACHYCARDIC_BPM:g} a minute or more, unnamed ones bridged; high from "
+        f"{runs.RUN_BEATS} V in a row at {runs.TACHYCARDIC_BPM:g} a minute or more, one in doubt bridged, mean log odds "
+        f"{runs.SURE_MEAN:g} (falling to {runs.LONG_LEAST:g} in long runs); high from "
         f"{SUSTAINED_RUN_BEATS} beats at {TACHYCARDIC_RUN_BPM:g} a minute on"
+    ),
+    "packet_loss": (
+        f"{link_health.LOSS_FROM:.0%} of the samples of {link_health.LOSS_OVER_S:g} s never came; until "
+        f"{link_health.LOSS_BACK:.0%}"
+    ),
+    "battery_low": (
+        f"the strap says {link_health.BATTERY_LOW:.0%} or less; until it says {link_health.BATTERY_BACK:.0%}"
     ),
     "polymorphic_run": f"a run in which the shape changes {runs.SHAPE_CHANGES} times",
     "idioventricular_rhythm": f"{runs.RUN_BEATS} V in a row below {runs.TACHYCARDIC_BPM:g} a minute",
@@ -57,8 +65,8 @@ _CONDITION: Final[Mapping[str, str]] = {
     ),
     "supraventricular_run": f"{patterns.RUN_BEATS} S in a row",
     "atrial_fibrillation": (
-        f"{atrial_fibrillation.INTERVALS} intervals without V: typical change above "
-        f"{atrial_fibrillation.CHANGE_ABOVE:.0%}, no pattern, entropy above {atrial_fibrillation.ENTROPY_ABOVE:g}"
+        f"{atrial_fibrillation.INTERVALS} intervals without V: little order (sample entropy), no pattern, no P waves; "
+        f"one sum decides, for {atrial_fibrillation.HELD_BEATS} beats"
     ),
     "bradycardia": (
         f"mean of {rate.RATE_BEATS} intervals below {_LIMITS.bradycardia_bpm:g} a minute (at effort "
@@ -84,7 +92,7 @@ _INTRODUCTION: Final = f"""# Alarms
 
 One row a kind; `python -m monitor.alarm_catalogue_page` writes this page from the code and from the report of
 `make alarms-report`. A V is a beat that the classifier called V or F with a quality of {runs.TRUSTED_QUALITY:g} or
-more. *Known after* is what the beat's window or the detector adds to the condition itself; *told after*, *over after*
+more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`). *Known after* is what the beat's window or the detector adds to the condition itself; *told after*, *over after*
 and *again after* are the alarm's own delays (onset delay, hysteresis, repeat suppression).
 
 Two tiers: alarms are to be right; the review queue is to miss nothing. `possible_ventricular_run` and the review cards
@@ -92,7 +100,7 @@ Two tiers: alarms are to be right; the review queue is to miss nothing. `possibl
 
 While the signal itself looks like ventricular flutter or fibrillation, nothing is told of beats. A gap is never a
 pause. No quality hides an asystole; an electrode's pop (a baseline that jumps by {blocked.JUMP_MV:g} mV) holds it back
-for no more than {pauses.BLOCKED_FACTOR} times its own time.
+for no more than {pauses.BLOCKED_FACTOR} times its own time. P waves that were taken for R peaks do not end it.
 
 RMSSD, SDNN and DFA alpha 1 are of two minutes, and hidden where more than {rr_statistics.MAX_CORRECTED:.0%} of the
 intervals had to be corrected.

@@ -57,8 +57,8 @@ def told_episodes(events: Sequence[RhythmEvent], samples: int, rate_hz: float) -
     for event in events:
         key = (event.kind, event.episode)
         if event.kind == "isolated_ventricular":
-            if event.transition != "end" and len(event.beats) >= 2:
-                at = event.beats[-2][0]
+            if event.transition != "end":
+                at = event.onset_sample + round(event.duration_s * rate_hz)
                 told[event.kind].append(Episode(at, at + 1, 1, event.known_sample))
         elif event.transition == "onset":
             begun[key] = len(told[event.kind])

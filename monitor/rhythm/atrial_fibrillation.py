@@ -1,9 +1,12 @@
-"""Atrial fibrillation: RR intervals between beats that are not ventricular, irregular with no pattern behind it.
+"""Atrial fibrillation: RR intervals between beats that are not ventricular, irregular with no pattern, and no P waves.
 
-Of the last 40 such intervals three numbers are taken. The typical change from one to the next, as a share of the
-typical interval: large in fibrillation. The typical distance to the nearest of the three before: small in bi- and
-trigeminy of beats that the classifier missed, and where premature beats interrupt a steady rhythm. The coefficient of
-sample entropy: how little a pair of like intervals says about the next. All three must be high for a while.
+Of the last 40 such intervals three numbers are taken. The coefficient of sample entropy: how little a pair of like
+intervals says about the next. The typical distance of an interval to the nearest of the three before it, as a share of
+the typical interval: small in bi- and trigeminy of beats that the classifier missed, and where premature beats
+interrupt a steady rhythm. And how much the signal before the QRS is like that of the athlete's own usual beat: in
+sinus rhythm, however irregular, the P wave comes again; in fibrillation there is none. One weighted sum decides, with
+hysteresis. The weights are those of a logistic regression over windows of DS1, of records full of supraventricular
+beats and of synthetic athletes, rounded.
 
 References
 ----------
@@ -19,18 +22,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, IntArray, RhythmKind
+from monitor.contract import AAMI_CLASSES, FloatArray, IntArray, RhythmKind
 from monitor.rhythm.items import BEAT, END, ONSET, VERDICT, Found, Items, emit, room_for
 from monitor.rows import Rows, RowStage
 
 INTERVALS: Final = 40
-CHANGE_ABOVE: Final = 0.10
-NEAREST_ABOVE: Final = 0.05
-ENTROPY_ABOVE: Final = -0.9
+ENTROPY_WEIGHT: Final = 3.3
+ENTROPY_FROM: Final = -1.0
+NEAREST_WEIGHT: Final = 0.7
+NEAREST_FROM: Final = 0.04
+P_WAVE_WEIGHT: Final = 2.9
+OFFSET: Final = 0.3
 ALIKE_S: Final = 0.03
+STEADY_BELOW: Final = 0.015
+"""Typical distance to the nearest of three, as a share of the interval, below which nothing else is looked at."""
 HELD_BEATS: Final = 8
-"""Beats in a row at which all three are high before it is an episode."""
-HYSTERESIS: Final = 0.85
+"""Beats in a row at which the sum is above 0 before it is an episode."""
+OVER_BELOW: Final = -1.5
+"""The sum below which an episode is over."""
 BACK: Final = 24
 """So many intervals before the turn was seen it is said to have happened: the window must fill before it shows."""
 MAYBE_FROM: Final = 0.25
@@ -47,21 +56,18 @@ _IN_EPISODES, _SEEN = range(2)
 
 
 @compiled
-def _irregularity(rr: NDArray[np.float64], count: int, w: NDArray[np.float64]) -> float:
-    """Return how far the least of the three numbers lies above its threshold, as a factor."""
+def _evidence(
+    rr: NDArray[np.float64], p_like: NDArray[np.float64], count: int, w: NDArray[np.float64]
+) -> float:
+    """Return the weighted sum over the last intervals, as log odds of fibrillation."""
     for k in range(INTERVALS):
         w[k] = rr[(count + k) % INTERVALS]
-    typical = np.median(w)
-    change = np.empty(INTERVALS - 3)
     nearest = np.empty(INTERVALS - 3)
     for k in range(3, INTERVALS):
-        change[k - 3] = abs(w[k] - w[k - 1])
-        nearest[k - 3] = min(change[k - 3], abs(w[k] - w[k - 2]), abs(w[k] - w[k - 3]))
-    least = float(
-        min(np.median(change) / typical / CHANGE_ABOVE, np.median(nearest) / typical / NEAREST_ABOVE)
-    )
-    if least < HYSTERESIS:
-        return least
+        nearest[k - 3] = min(abs(w[k] - w[k - 1]), abs(w[k] - w[k - 2]), abs(w[k] - w[k - 3]))
+    typical = np.median(nearest) / np.median(w)
+    if typical < STEADY_BELOW:
+        return -np.inf
     once, twice = 0, 0
     for i in range(INTERVALS - 1):
         for j in range(i + 1, INTERVALS - 1):
@@ -70,7 +76,12 @@ def _irregularity(rr: NDArray[np.float64], count: int, w: NDArray[np.float64]) -
                 if abs(w[i + 1] - w[j + 1]) < ALIKE_S:
                     twice += 1
     entropy = np.log((once + 0.5) / (twice + 0.5)) + np.log(2.0 * ALIKE_S) - np.log(w.mean())
-    return min(least, float(2.0 ** (entropy - ENTROPY_ABOVE)))
+    return float(
+        OFFSET
+        + ENTROPY_WEIGHT * (min(max(entropy, -2.5), 0.5) - ENTROPY_FROM)
+        + NEAREST_WEIGHT * np.log(typical / NEAREST_FROM)
+        - P_WAVE_WEIGHT * np.median(p_like)
+    )
 
 
 @compiled
@@ -101,10 +112,13 @@ def _advance(  # noqa: C901 - one pass over the items, in the order in which the
     label: NDArray[np.int64],
     quality: NDArray[np.float64],
     probabilities: NDArray[np.float32],
+    beat: NDArray[np.int64],
+    p_wave: NDArray[np.float32],
     rate_hz: float,
     integers: NDArray[np.int64],
     burden: NDArray[np.float64],
     rrs: NDArray[np.float64],
+    p_likes: NDArray[np.float64],
     begins: NDArray[np.int64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
@@ -140,16 +154,19 @@ def _advance(  # noqa: C901 - one pass over the items, in the order in which the
             at = i[_COUNT] % INTERVALS
             rr[at] = rr_s
             begins[row, at] = last_r
+            like = p_wave[beat[item]]
+            # As long as there is no usual beat its P wave says nothing.
+            p_likes[row, at] = 0.5 if np.isnan(like) else min(max(like, 0.0), 1.0)
             i[_COUNT] += 1
             if i[_COUNT] < INTERVALS:
                 continue
-            high = _irregularity(rr, i[_COUNT], w)
+            log_odds = _evidence(rr, p_likes[row], i[_COUNT], w)
             back = begins[row, (i[_COUNT] - BACK) % INTERVALS]
             if i[_ONSET] >= 0:
-                if high < HYSTERESIS:
+                if log_odds < OVER_BELOW:
                     n = _end(row, back, known[item], i, events, rates, n)
                 continue
-            i[_HELD] = i[_HELD] + 1 if high >= 1.0 else 0
+            i[_HELD] = i[_HELD] + 1 if log_odds >= 0.0 else 0
             if i[_HELD] >= HELD_BEATS:
                 held_since = begins[row, (i[_COUNT] - min(BACK + HELD_BEATS, INTERVALS)) % INTERVALS]
                 i[_ONSET] = max(held_since, i[_OVER])
@@ -193,11 +210,12 @@ class AtrialFibrillationMachine(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=1, capacity=capacity)
+        self._state = Rows(version=2, capacity=capacity)
         # Last beat, whether it is none to count from, intervals, beats held, onset, end before, ventricles fibrillate.
         self._state.add("integers", np.int64, (7,), np.array([-1, 0, 0, 0, -1, 0, 0]))
         self._state.add("burden", np.float64, (2,))
         self._state.add("rr", np.float64, (INTERVALS,))
+        self._state.add("p_like", np.float64, (INTERVALS,))
         self._state.add("begins", np.int64, (INTERVALS,))
 
     def begin(self, rows: IntArray) -> None:
@@ -211,8 +229,17 @@ class AtrialFibrillationMachine(RowStage):
         n = _break_off(rows, end, first_sample, self._rate_hz, for_good, integers, events, rates)
         return Found(KINDS, events[:n], rates[:n])
 
-    def process(self, items: Items) -> Found:
-        """Take what became known."""
+    def process(self, items: Items, p_wave: FloatArray) -> Found:
+        """Take what became known.
+
+        Parameters
+        ----------
+        items : Items
+            News, in order.
+        p_wave : ndarray of float32, shape ``[beats]``
+            Correlation of the signal before each QRS with that of the usual beat, as `items.beat` counts them; NaN
+            where there is none.
+        """
         state = self._state
         events, rates = room_for(len(items.rows), len(items))
         n = _advance(
@@ -224,10 +251,13 @@ class AtrialFibrillationMachine(RowStage):
             items.label,
             items.quality,
             items.probabilities,
+            items.beat,
+            p_wave,
             self._rate_hz,
             state["integers"],
             state["burden"],
             state["rr"],
+            state["p_like"],
             state["begins"],
             events,
             rates,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from monitor.compiled import compiled
 from monitor.contract import (
+    CONTEXT_FIELDS,
     UNSURE_LABEL,
     Beats,
     EffortPhase,
@@ -29,12 +30,15 @@ from monitor.rhythm.rate import RateMachine
 from monitor.rhythm.review import ReviewBank, ReviewCard
 from monitor.rhythm.rr_statistics import RRBank, RRStatistics
 from monitor.rhythm.ventricular_burden import Burden, BurdenMachine
+from monitor.rhythm.ventricular_odds import VentricularOddsBank
 from monitor.rhythm.ventricular_runs import RunMachine
+from monitor.rhythm.verdict_gate import VerdictGate
 from monitor.rows import Rows, RowStage
 
 EVIDENCE_BEATS: Final = 64
 """So many beats at most are told with an event."""
 _TRUSTED_QUALITY: Final = 0.5
+_P_WAVE: Final = CONTEXT_FIELDS.index("p_correlation")
 
 
 @compiled
@@ -82,6 +86,8 @@ class RhythmBank(RowStage):
         self._burden = BurdenMachine(rate_hz, capacity=capacity)
         self._rr = RRBank(rate_hz, capacity=capacity)
         self._review = ReviewBank(capacity=capacity)
+        self._odds = VentricularOddsBank(capacity=capacity)
+        self._gate = VerdictGate(rate_hz, capacity=capacity)
         self._state = Rows(version=3, capacity=capacity)
         self._state.add(
             "evidence", np.float64, (EVIDENCE_BEATS, 4), np.nan
@@ -96,6 +102,8 @@ class RhythmBank(RowStage):
             "burden": self._burden,
             "rr": self._rr,
             "review": self._review,
+            "odds": self._odds,
+            "gate": self._gate,
         }
 
     def begin(self, rows: IntArray, first_sample: IntArray, limits: AthleteLimits) -> None:
@@ -103,8 +111,11 @@ class RhythmBank(RowStage):
         self._state.reset(rows)
         self._pauses.begin(rows, first_sample, limits)
         self._rate.begin(rows, limits)
-        for machine in (self._runs, self._patterns, self._fibrillation, self._burden, self._rr, self._review):
+        for machine in (self._runs, self._patterns, self._fibrillation, self._burden, self._rr):
             machine.begin(rows)
+        self._review.begin(rows)
+        self._odds.begin(rows)
+        self._gate.restart(rows)
 
     def set_limits(self, rows: IntArray, limits: AthleteLimits) -> None:
         """Change the limits of `rows`; they hold from the next beat on."""
@@ -136,6 +147,7 @@ class RhythmBank(RowStage):
             self._burden.restart(rows, end, for_good=for_good),
         ]
         self._rr.restart(rows)
+        self._gate.restart(rows)
         return self._events(found, rows, Beats.empty())
 
     def process(
@@ -162,7 +174,9 @@ class RhythmBank(RowStage):
         blocked : Verdicts, optional
             Where the amplifier begins or ceases to be blocked.
         """
-        items = gather(rows, ends, peaks, beats, verdicts or Verdicts.empty(), blocked or Verdicts.empty())
+        odds = self._odds.process(beats)
+        believed = self._gate.process(rows, ends, beats, verdicts or Verdicts.empty())
+        items = gather(rows, ends, peaks, beats, odds, believed, blocked or Verdicts.empty())
         rate, phases, zones = self._rate.process(items)
         found = [
             self._ventricles(items),
@@ -170,7 +184,7 @@ class RhythmBank(RowStage):
             rate,
             self._runs.process(items, beats.window),
             self._patterns.process(items),
-            self._fibrillation.process(items),
+            self._fibrillation.process(items, np.ascontiguousarray(beats.context[:, _P_WAVE])),
             self._burden.process(items, phases, zones),
         ]
         events = self._events(found, rows, beats)

@@ -11,7 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import Beats, EpisodeTransition, FloatArray, IntArray, Peaks, RhythmKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    UNSURE_LABEL,
+    Beats,
+    BoolArray,
+    EpisodeTransition,
+    FloatArray,
+    IntArray,
+    Peaks,
+    RhythmKind,
+)
+from monitor.rhythm.usual_beats import has_qrs
+from monitor.rhythm.ventricular_odds import NAMED_FROM
 
 VERDICT, BLOCKED, PEAK, BEAT = 0, 1, 2, 3
 """Sorts of items, in the order in which they are taken where they became known with the same sample.
@@ -70,11 +82,16 @@ class Items:
         Items of the row in place ``k`` are ``first[k]`` up to ``first[k + 1]``.
     sort, known, r_sample, label, beat : ndarray of int64, shape ``[items]``
         `VERDICT`, `BLOCKED`, `PEAK` or `BEAT`; when it was known; the R peak or where a verdict begins; index in
-        `monitor.contract.LABELS` or whether a verdict begins; index in the beats it was made of.
+        `monitor.contract.LABELS` or whether a verdict begins; index in the beats it was made of. A beat that was called
+        V or F with too little for it has no name here.
     quality : ndarray of float64, shape ``[items]``
         0 to 1.
     probabilities : ndarray of float32, shape ``[items, 5]``
         Of a beat's classes.
+    odds : ndarray of float64, shape ``[items]``
+        Log odds that a beat is ventricular, see `monitor.rhythm.ventricular_odds`.
+    is_qrs : ndarray of bool, shape ``[items]``
+        Whether a beat has a QRS complex, see `monitor.rhythm.usual_beats.has_qrs`.
     """
 
     rows: IntArray
@@ -87,14 +104,25 @@ class Items:
     beat: IntArray
     quality: DoubleArray
     probabilities: FloatArray
+    odds: DoubleArray
+    is_qrs: BoolArray
 
     def __len__(self) -> int:
         """Return how many items there are."""
         return len(self.sort)
 
 
+_VENTRICULAR: Final = tuple(AAMI_CLASSES.index(name) for name in "VF")
+
+
 def gather(
-    rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats, verdicts: Verdicts, blocked: Verdicts
+    rows: IntArray,
+    ends: IntArray,
+    peaks: Peaks,
+    beats: Beats,
+    odds: DoubleArray,
+    verdicts: Verdicts,
+    blocked: Verdicts,
 ) -> Items:
     """Put peaks, beats and verdicts in the order in which they became known, row by row.
 
@@ -117,6 +145,8 @@ def gather(
         [verdicts.known_sample, blocked.known_sample, peaks.known_sample, beats.known_sample]
     )
     order = np.lexsort((sort, known, at))
+    in_doubt = np.isin(beats.label, _VENTRICULAR) & (odds < NAMED_FROM)
+    label = np.where(in_doubt, UNSURE_LABEL, beats.label)
     no_class = np.zeros((n_verdicts + n_peaks, beats.probabilities.shape[1]), np.float32)
     return Items(
         rows=rows,
@@ -127,12 +157,14 @@ def gather(
         r_sample=np.concatenate(
             [verdicts.onset_sample, blocked.onset_sample, peaks.r_sample, beats.r_sample]
         )[order],
-        label=np.concatenate([verdicts.begins, blocked.begins, np.zeros(n_peaks), beats.label]).astype(
-            np.int64
-        )[order],
+        label=np.concatenate([verdicts.begins, blocked.begins, np.zeros(n_peaks), label]).astype(np.int64)[
+            order
+        ],
         beat=(np.arange(len(of_row)) - n_verdicts - n_peaks)[order],
         quality=np.concatenate([verdicts.rate_bpm, blocked.rate_bpm, peaks.quality, beats.quality])[order],
         probabilities=np.concatenate([no_class, beats.probabilities])[order],
+        odds=np.concatenate([np.zeros(n_verdicts + n_peaks), odds])[order],
+        is_qrs=np.concatenate([np.ones(n_verdicts + n_peaks, np.bool_), has_qrs(beats)])[order],
     )
 
 

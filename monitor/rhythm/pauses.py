@@ -7,6 +7,9 @@ loses a packet every few seconds would hide an asystole.
 While an electrode's pop blocks the amplifier (`monitor.rhythm.blocked`) no interval is a pause, and an asystole counts
 from the end of it, but it is told `BLOCKED_FACTOR` times its own time after the last beat at the latest: nothing
 hides it for good.
+
+In an asystole the atria may go on, and P waves may be taken for R peaks. A peak whose window shows no QRS, once it is
+known, counts for nothing: four seconds after the last QRS that is an asystole too, and only a QRS ends it.
 """
 
 from typing import Final
@@ -15,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import IntArray, RhythmKind
-from monitor.rhythm.items import BLOCKED, END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
+from monitor.contract import WINDOW_S, IntArray, RhythmKind
+from monitor.rhythm.items import BEAT, BLOCKED, END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
 from monitor.rhythm.limits import AthleteLimits
 from monitor.rows import Rows, RowStage
 from monitor.rpeaks import MAX_DELAY_S
@@ -31,15 +34,17 @@ BLOCKED_FACTOR: Final = 2.5
 KINDS: Final[tuple[RhythmKind, ...]] = ("pause", "long_pause", "asystole")
 _ASYSTOLE = 2
 _KINDS = 3
-_LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING, _BLOCKED, _VOID = range(6)
-_MARGIN, _GRACE, _GAP_GRACE = range(3)
+_NO_QRS = 3
+"""What falls due beside the kinds: asystole since the last QRS, though there were peaks."""
+_LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING, _BLOCKED, _VOID, _LAST_QRS, _WITHOUT_QRS, _QRS_VOID = range(9)
+_MARGIN, _GRACE, _GAP_GRACE, _BEAT_MARGIN = range(4)
 
 
 @compiled
 def _fall_due(
     row: int,
     until: int,
-    margin: int,
+    settings: NDArray[np.int64],
     i: NDArray[np.int64],
     deadline: NDArray[np.int64],
     paused: NDArray[np.int64],
@@ -50,20 +55,27 @@ def _fall_due(
     """Let the clock reach `until`: whatever falls due before it happens now, the earliest first."""
     while True:
         which = 0
-        for k in range(1, _KINDS):
+        for k in range(1, _KINDS + 1):
             if deadline[k] < deadline[which]:
                 which = k
         known = deadline[which]
         if known >= until:
             return n
         deadline[which] = NEVER
+        if which == _NO_QRS:
+            if paused[_ASYSTOLE] < 0 and i[_FIBRILLATING] == 0 and i[_QRS_VOID] == 0:
+                i[_WITHOUT_QRS] = 1
+                paused[_ASYSTOLE] = i[_LAST_QRS]
+                seen = known - settings[_BEAT_MARGIN]
+                n = emit(events, rates, n, row, _ASYSTOLE, ONSET, i[_LAST_QRS], known, seen, 0, np.nan)
+            continue
         # In fibrillation the missing beat is no news; that nothing at all moves any more is.
         if i[_FIBRILLATING] == 1 and which != _ASYSTOLE:
             continue
         onset = i[_LAST_R] if i[_LAST_R] >= 0 else i[_SINCE]
         paused[which] = onset
         # A beat within the margin may not be known yet: until there, none was.
-        n = emit(events, rates, n, row, which, ONSET, onset, known, known - margin, 0, np.nan)
+        n = emit(events, rates, n, row, which, ONSET, onset, known, known - settings[_MARGIN], 0, np.nan)
 
 
 @compiled
@@ -106,7 +118,12 @@ def _peak(
             if paused[k] < 0 and r - last_r >= longest[k] and not silenced:
                 paused[k] = last_r
                 n = emit(events, rates, n, row, k, ONSET, last_r, known, r, 0, np.nan)
+    without_qrs = paused[_ASYSTOLE]
+    if i[_WITHOUT_QRS] == 1:
+        paused[_ASYSTOLE] = -1
     n = _end(row, r, known, paused, events, rates, n)
+    if i[_WITHOUT_QRS] == 1:
+        paused[_ASYSTOLE] = without_qrs
     i[_LAST_R] = r
     i[_UNBEATEN] = 0
     i[_VOID] = i[_BLOCKED]
@@ -115,6 +132,35 @@ def _peak(
         deadline[k] = max(r + margin + longest[k], known)
     if i[_BLOCKED] == 1:
         _hold_back(r, margin, longest, deadline)
+    return n
+
+
+@compiled
+def _beat(
+    row: int,
+    r: int,
+    known: int,
+    is_qrs: bool,  # noqa: FBT001 - numba passes by position
+    asystole: int,
+    margin: int,
+    i: NDArray[np.int64],
+    deadline: NDArray[np.int64],
+    paused: NDArray[np.int64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """Take what a peak's window has shown: a QRS, or none."""
+    if is_qrs:
+        if i[_WITHOUT_QRS] == 1:
+            n = emit(events, rates, n, row, _ASYSTOLE, END, paused[_ASYSTOLE], known, r, 0, np.nan)
+            paused[_ASYSTOLE] = -1
+            i[_WITHOUT_QRS] = 0
+        i[_LAST_QRS] = r
+        i[_QRS_VOID] = i[_BLOCKED]
+        deadline[_NO_QRS] = NEVER
+    elif i[_LAST_QRS] >= 0 and i[_QRS_VOID] == 0 and i[_WITHOUT_QRS] == 0 and deadline[_NO_QRS] == NEVER:
+        deadline[_NO_QRS] = max(i[_LAST_QRS] + asystole + margin, known)
     return n
 
 
@@ -138,6 +184,7 @@ def _block(
     deadline: NDArray[np.int64],
 ) -> None:
     i[_BLOCKED] = begins
+    i[_QRS_VOID] = max(i[_QRS_VOID], begins)
     if i[_LAST_R] < 0:
         return
     if begins == 1:
@@ -156,6 +203,7 @@ def _advance(
     known: NDArray[np.int64],
     r_sample: NDArray[np.int64],
     label: NDArray[np.int64],
+    is_qrs: NDArray[np.bool_],
     settings: NDArray[np.int64],
     longest: NDArray[np.int64],
     integers: NDArray[np.int64],
@@ -172,7 +220,7 @@ def _advance(
         deadline = deadlines[row]
         paused = pauses[row]
         for item in range(first[place], first[place + 1]):
-            n = _fall_due(row, known[item], margin, i, deadline, paused, events, rates, n)
+            n = _fall_due(row, known[item], settings, i, deadline, paused, events, rates, n)
             if sort[item] == PEAK:
                 n = _peak(
                     row,
@@ -187,11 +235,26 @@ def _advance(
                     rates,
                     n,
                 )
+            elif sort[item] == BEAT:
+                n = _beat(
+                    row,
+                    r_sample[item],
+                    known[item],
+                    is_qrs[item],
+                    longest[row, _ASYSTOLE],
+                    settings[_BEAT_MARGIN],
+                    i,
+                    deadline,
+                    paused,
+                    events,
+                    rates,
+                    n,
+                )
             elif sort[item] == VERDICT:
                 i[_FIBRILLATING] = label[item]
             elif sort[item] == BLOCKED:
                 _block(label[item], known[item], margin, longest[row], i, deadline)
-        n = _fall_due(row, ends[place], margin, i, deadline, paused, events, rates, n)
+        n = _fall_due(row, ends[place], settings, i, deadline, paused, events, rates, n)
     return n
 
 
@@ -212,6 +275,9 @@ def _await(
         i[_SINCE] = first_sample[place]
         i[_BLOCKED] = 0
         i[_VOID] = 0
+        i[_LAST_QRS] = -1
+        i[_WITHOUT_QRS] = 0
+        i[_QRS_VOID] = 0
         deadlines[row, :] = NEVER
         asystole = longest[row, _ASYSTOLE]
         due = first_sample[place] + settings[_GRACE] + asystole + settings[_MARGIN]
@@ -267,13 +333,15 @@ class PauseMachine(RowStage):
         self._rate_hz = rate_hz
         self._settings = np.array(
             [round(seconds * rate_hz) for seconds in (MAX_DELAY_S, FIRST_BEAT_S, GAP_GRACE_S)]
+            + [int(np.ceil(WINDOW_S * rate_hz)) + 1]
         )
-        self._state = Rows(version=4, capacity=capacity)
+        self._state = Rows(version=5, capacity=capacity)
         # Last R peak, from where missing beats count, samples without a beat before short gaps,
-        # fibrillation, blocked, whether the interval under way was blocked.
-        self._state.add("integers", np.int64, (6,), np.array([-1, 0, 0, 0, 0, 0]))
+        # fibrillation, blocked, whether the interval under way was blocked, last QRS, asystole with peaks in it,
+        # whether it was blocked since the last QRS.
+        self._state.add("integers", np.int64, (9,), np.array([-1, 0, 0, 0, 0, 0, -1, 0, 0]))
         self._state.add("longest", np.int64, (_KINDS,))
-        self._state.add("deadline", np.int64, (_KINDS,), NEVER)
+        self._state.add("deadline", np.int64, (_KINDS + 1,), NEVER)
         self._state.add("paused", np.int64, (_KINDS,), -1)
 
     def begin(self, rows: IntArray, first_sample: IntArray, limits: AthleteLimits) -> None:
@@ -317,6 +385,7 @@ class PauseMachine(RowStage):
             items.known,
             items.r_sample,
             items.label,
+            items.is_qrs,
             self._settings,
             state["longest"],
             state["integers"],

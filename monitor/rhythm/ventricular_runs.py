@@ -1,9 +1,10 @@
 """Ventricular beats alone, in pairs and in runs.
 
-Two tiers. The alarm tier is to be right: a run is made of beats that were called V or F, or that the classifier would
-not name though V or F is among the likelier classes, and over all of them V and F must be likely. The review tier is
-to miss nothing: three beats in a row that may be ventricular, and became no alarm, are a possible run. A fusion beat
-continues a run, as in ANSI/AAMI EC57.
+Two tiers. The alarm tier is to be right: a run is made of beats that were called V or F, or of which V or F is among
+the likelier classes, and the mean of their log odds (`monitor.rhythm.ventricular_odds`) must be high enough. One beat
+in doubt between two such beats is bridged where what is bridged is a run. The review tier is to miss nothing: three
+beats in a row that may be ventricular, and became no alarm, are a possible run. A fusion beat continues a run, as in
+ANSI/AAMI EC57.
 """
 
 from typing import Final
@@ -22,8 +23,18 @@ TACHYCARDIC_BPM: Final = 100.0
 SUSTAINED_RUN_S: Final = 30.0
 MEMBER_FROM: Final = 0.25
 """Probability of V or F from which on a beat without a name may be one of a run."""
-SURE_MEAN: Final = 0.5
-"""Mean probability of V or F over a run from which on it is told."""
+BRIDGED_FROM: Final = 0.15
+"""The same for one beat between two that are; so may one be bridged of which the signal says too little."""
+SURE_MEAN: Final = 0.1
+"""Mean log odds over a run, or a couplet of which one beat has no name, from which on it is told."""
+LONG_LESS: Final = 0.05
+LONG_LEAST: Final = -0.5
+"""Each beat beyond the third asks for so much less of a run's mean, down to this."""
+LIKELY_FROM: Final = 0.35
+"""Probability of V or F from which on any beat may be one of a run, whatever it was called."""
+PARTED_S: Final = 3.0
+SUSTAINED_SHARE: Final = 0.8
+"""Runs no farther apart than that, which make up this share of the time, are one tachycardia that is sustained."""
 POSSIBLE_FROM: Final = 0.15
 """The same for the review tier, whatever the beat was called and however good the signal is."""
 TRUSTED_QUALITY: Final = 0.5
@@ -52,14 +63,23 @@ _N, _V, _F = (AAMI_CLASSES.index(name) for name in "NVF")
 # Columns of the run under way, and of the others.
 (_AT, _LAST, _BEATS, _NAMED, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES) = range(8)
 (_P_AT, _P_LAST, _P_BEATS, _P_TOLD) = range(4)
+_SUM, _BRIDGE_SUM = range(2)
+(_C_AT, _C_LAST, _C_BEATS) = range(3)
 (_I_AT, _I_LAST) = range(2)
-(_PREVIOUS_R, _PREVIOUS_LABEL, _FIBRILLATING) = range(3)
+(_PREVIOUS_R, _PREVIOUS_LABEL, _FIBRILLATING, _BRIDGE) = range(4)
 
 _SHAPE_REACH = 54
 _SHAPE_LAG = 12
 _SHAPE_STEP = 3
 _SHAPE_POINTS = 2 * _SHAPE_REACH // _SHAPE_STEP + 1
 _MIDDLE = WINDOW_POINTS // 2
+
+
+@compiled
+def _is_sure(sum_of_odds: float, beats: int) -> bool:
+    """Whether the log odds of so many beats in a row are enough for them to be told."""
+    asked = max(SURE_MEAN - LONG_LESS * max(beats - RUN_BEATS, 0), LONG_LEAST)
+    return sum_of_odds >= asked * beats
 
 
 @compiled
@@ -103,7 +123,8 @@ def _end_run(
     known: int,
     rate_hz: float,
     run: NDArray[np.int64],
-    p_sum: float,
+    chain: NDArray[np.int64],
+    sum_of_odds: float,
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
@@ -112,7 +133,9 @@ def _end_run(
     rate = _rate(run[_AT], run[_LAST], run[_BEATS], rate_hz)
     evidence = run[_BEATS] + 1
     last = run[_LAST]
-    if run[_BEATS] == RUN_BEATS - 1 and (run[_NAMED] == run[_BEATS] or p_sum >= SURE_MEAN * run[_BEATS]):
+    if run[_BEATS] == RUN_BEATS - 1 and (
+        run[_NAMED] == run[_BEATS] or sum_of_odds >= SURE_MEAN * run[_BEATS]
+    ):
         n = emit(events, rates, n, row, _COUPLET, ONSET, run[_AT], known, last, evidence, rate)
         n = emit(events, rates, n, row, _COUPLET, END, run[_AT], known, last, evidence, rate)
     if run[_TOLD] >= 0:
@@ -120,7 +143,7 @@ def _end_run(
     if run[_TOLD_POLYMORPHIC] == 1:
         n = emit(events, rates, n, row, _POLYMORPHIC, END, run[_AT], known, last, evidence, rate)
     if run[_TOLD_SUSTAINED] == 1:
-        n = emit(events, rates, n, row, _SUSTAINED, END, run[_AT], known, last, evidence, rate)
+        n = emit(events, rates, n, row, _SUSTAINED, END, chain[_C_AT], known, last, evidence, rate)
     run[:] = -1
     return n
 
@@ -132,7 +155,8 @@ def _extend_run(
     known: int,
     rate_hz: float,
     run: NDArray[np.int64],
-    p_sum: float,
+    chain: NDArray[np.int64],
+    sum_of_odds: float,
     named: bool,  # noqa: FBT001 - numba passes by position
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
@@ -147,7 +171,7 @@ def _extend_run(
     if named:
         run[_NAMED] += 1
     run[_LAST] = r
-    if run[_BEATS] < RUN_BEATS or (run[_TOLD] < 0 and p_sum < SURE_MEAN * run[_BEATS]):
+    if run[_BEATS] < RUN_BEATS or (run[_TOLD] < 0 and not _is_sure(sum_of_odds, run[_BEATS])):
         return n
     rate = _rate(run[_AT], r, run[_BEATS], rate_hz)
     evidence = run[_BEATS] + 1
@@ -164,10 +188,17 @@ def _extend_run(
     if run[_CHANGES] >= SHAPE_CHANGES and run[_TOLD_POLYMORPHIC] == 0 and kind == _RUN:
         run[_TOLD_POLYMORPHIC] = 1
         n = emit(events, rates, n, row, _POLYMORPHIC, ONSET, run[_AT], known, r, evidence, rate)
-    lasted_s = (r - run[_AT]) / rate_hz
-    if lasted_s >= SUSTAINED_RUN_S and kind == _RUN and run[_TOLD_SUSTAINED] == 0:
-        run[_TOLD_SUSTAINED] = 1
-        n = emit(events, rates, n, row, _SUSTAINED, ONSET, run[_AT], known, r, evidence, rate)
+    if kind == _RUN:
+        if chain[_C_AT] < 0 or run[_AT] - chain[_C_LAST] > PARTED_S * rate_hz:
+            chain[_C_AT] = run[_AT]
+            chain[_C_BEATS] = 0
+        chain[_C_BEATS] += run[_BEATS] if run[_AT] > chain[_C_LAST] else 1
+        chain[_C_LAST] = r
+        lasted_s = (r - chain[_C_AT]) / rate_hz
+        many = chain[_C_BEATS] >= SUSTAINED_SHARE * lasted_s * rate / 60.0
+        if lasted_s >= SUSTAINED_RUN_S and many and run[_TOLD_SUSTAINED] == 0:
+            run[_TOLD_SUSTAINED] = 1
+            n = emit(events, rates, n, row, _SUSTAINED, ONSET, chain[_C_AT], known, r, evidence, rate)
     return n
 
 
@@ -213,22 +244,76 @@ def _break_off_row(
     rate_hz: float,
     for_good: bool,  # noqa: FBT001 - numba passes by position
     run: NDArray[np.int64],
+    chain: NDArray[np.int64],
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
-    p_sum: NDArray[np.float64],
+    sums: NDArray[np.float64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
     n: int,
 ) -> int:
     """End what needs unbroken beats."""
     if run[_AT] >= 0:
-        n = _end_run(row, known, rate_hz, run, p_sum[0], events, rates, n)
+        n = _end_run(row, known, rate_hz, run, chain, sums[_SUM], events, rates, n)
     n = _end_possible(row, known, rate_hz, possible, events, rates, n)
     if for_good:
         n = _end_isolated(row, known, isolated, events, rates, n)
     latest[_PREVIOUS_R] = -1
     latest[_PREVIOUS_LABEL] = UNSURE_LABEL
+    latest[_BRIDGE] = -1
+    return n
+
+
+@compiled
+def _close_run(
+    row: int,
+    known: int,
+    rate_hz: float,
+    run: NDArray[np.int64],
+    chain: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    sum_of_odds: float,
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """End a run, a couplet or a single ventricular beat: the beat behind it is none."""
+    if run[_BEATS] == 1 and run[_NAMED] == 1:
+        transition = UPDATE
+        if isolated[_I_AT] < 0:
+            isolated[_I_AT] = run[_AT]
+            transition = ONSET
+        isolated[_I_LAST] = run[_AT]
+        n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, run[_AT], 4, np.nan)
+    return _end_run(row, known, rate_hz, run, chain, sum_of_odds, events, rates, n)
+
+
+@compiled
+def _bridge(
+    row: int,
+    known: int,
+    rate_hz: float,
+    odds: float,
+    run: NDArray[np.int64],
+    chain: NDArray[np.int64],
+    isolated: NDArray[np.int64],
+    latest: NDArray[np.int64],
+    sums: NDArray[np.float64],
+    events: NDArray[np.int64],
+    rates: NDArray[np.float64],
+    n: int,
+) -> int:
+    """Let a ventricular beat say what the beat in doubt before it was: one of the run, or its end."""
+    beats = run[_BEATS] + 2
+    together = sums[_SUM] + sums[_BRIDGE_SUM] + odds
+    if run[_TOLD] >= 0 or (beats >= RUN_BEATS and _is_sure(together, beats)):
+        run[_BEATS] += 1
+        run[_LAST] = latest[_BRIDGE]
+        sums[_SUM] += sums[_BRIDGE_SUM]
+    else:
+        n = _close_run(row, known, rate_hz, run, chain, isolated, sums[_SUM], events, rates, n)
+    latest[_BRIDGE] = -1
     return n
 
 
@@ -239,14 +324,16 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
     known: int,
     called: int,
     probabilities: NDArray[np.float32],
+    odds: float,
     quality: float,
     window: NDArray[np.float32],
     rate_hz: float,
     run: NDArray[np.int64],
+    chain: NDArray[np.int64],
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
-    p_sum: NDArray[np.float64],
+    sums: NDArray[np.float64],
     normal_rr: NDArray[np.float64],
     shape: NDArray[np.float32],
     events: NDArray[np.int64],
@@ -264,28 +351,28 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
 
     named = label in (_V, _F)
     p_here = probabilities[_V] + probabilities[_F]
-    if named or (trusted and label == UNSURE_LABEL and p_here >= MEMBER_FROM):
+    least = MEMBER_FROM if label == UNSURE_LABEL else LIKELY_FROM
+    if named or (trusted and p_here >= least):
+        if latest[_BRIDGE] >= 0:
+            n = _bridge(row, known, rate_hz, odds, run, chain, isolated, latest, sums, events, rates, n)
         if run[_AT] < 0:
-            p_sum[0] = 0.0
+            sums[_SUM] = 0.0
         elif _alike(window, shape) < ALIKE:
             run[_CHANGES] += 1
         _keep_shape(window, shape)
-        p_sum[0] += p_here
-        n = _extend_run(row, r, known, rate_hz, run, p_sum[0], named, events, rates, n)
+        sums[_SUM] += odds
+        n = _extend_run(row, r, known, rate_hz, run, chain, sums[_SUM], named, events, rates, n)
         if run[_TOLD] >= 0:
             possible[_P_TOLD] = 1
         if label == _V and normal_rr[0] > 0.0 and rr_s < R_ON_T * QTC_S * normal_rr[0] ** (1.0 / 3.0):
             n = emit(events, rates, n, row, _ON_T, ONSET, r, known, known, 2, np.nan)
             n = emit(events, rates, n, row, _ON_T, END, r, known, known, 2, np.nan)
+    elif run[_AT] >= 0 and latest[_BRIDGE] < 0 and p_here >= BRIDGED_FROM:
+        latest[_BRIDGE] = r
+        sums[_BRIDGE_SUM] = odds
     elif run[_AT] >= 0:
-        if run[_BEATS] == 1 and run[_NAMED] == 1:
-            transition = UPDATE
-            if isolated[_I_AT] < 0:
-                isolated[_I_AT] = run[_AT]
-                transition = ONSET
-            isolated[_I_LAST] = run[_AT]
-            n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, known, 3, np.nan)
-        n = _end_run(row, known, rate_hz, run, p_sum[0], events, rates, n)
+        n = _close_run(row, known, rate_hz, run, chain, isolated, sums[_SUM], events, rates, n)
+        latest[_BRIDGE] = -1
 
     if called in (_V, _F) or p_v >= POSSIBLE_FROM:
         if possible[_P_BEATS] == 0:
@@ -313,13 +400,15 @@ def _advance(
     beat: NDArray[np.int64],
     quality: NDArray[np.float64],
     probabilities: NDArray[np.float32],
+    odds: NDArray[np.float64],
     window: NDArray[np.float32],
     rate_hz: float,
     runs: NDArray[np.int64],
+    chains: NDArray[np.int64],
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
-    p_sum: NDArray[np.float64],
+    sums: NDArray[np.float64],
     normal_rr: NDArray[np.float64],
     shapes: NDArray[np.float32],
     events: NDArray[np.int64],
@@ -337,10 +426,11 @@ def _advance(
                     rate_hz,
                     False,
                     runs[row],
+                    chains[row],
                     possible[row],
                     isolated[row],
                     latest[row],
-                    p_sum[row],
+                    sums[row],
                     events,
                     rates,
                     n,
@@ -352,14 +442,16 @@ def _advance(
                     known[item],
                     label[item],
                     probabilities[item],
+                    odds[item],
                     quality[item],
                     window[beat[item]],
                     rate_hz,
                     runs[row],
+                    chains[row],
                     possible[row],
                     isolated[row],
                     latest[row],
-                    p_sum[row],
+                    sums[row],
                     normal_rr[row],
                     shapes[row],
                     events,
@@ -376,10 +468,11 @@ def _break_off(
     rate_hz: float,
     for_good: bool,  # noqa: FBT001 - numba passes by position
     runs: NDArray[np.int64],
+    chains: NDArray[np.int64],
     possible: NDArray[np.int64],
     isolated: NDArray[np.int64],
     latest: NDArray[np.int64],
-    p_sum: NDArray[np.float64],
+    sums: NDArray[np.float64],
     events: NDArray[np.int64],
     rates: NDArray[np.float64],
 ) -> int:
@@ -392,10 +485,11 @@ def _break_off(
             rate_hz,
             for_good,
             runs[row],
+            chains[row],
             possible[row],
             isolated[row],
             latest[row],
-            p_sum[row],
+            sums[row],
             events,
             rates,
             n,
@@ -416,12 +510,14 @@ class RunMachine(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=4, capacity=capacity)
+        self._state = Rows(version=5, capacity=capacity)
         self._state.add("run", np.int64, (8,), -1)
+        self._state.add("chain", np.int64, (3,), -1)
         self._state.add("possible", np.int64, (4,))
         self._state.add("isolated", np.int64, (2,), -1)
-        self._state.add("latest", np.int64, (3,), np.array([-1, UNSURE_LABEL, 0]))
-        self._state.add("p_sum", np.float64, (1,))
+        # R peak and label of the last beat, whether the ventricles fibrillate, a beat that waits to be bridged.
+        self._state.add("latest", np.int64, (4,), np.array([-1, UNSURE_LABEL, 0, -1]))
+        self._state.add("sums", np.float64, (2,))
         self._state.add("normal_rr", np.float64, (1,))
         self._state.add("shape", np.float32, (_SHAPE_POINTS,))
 
@@ -439,10 +535,11 @@ class RunMachine(RowStage):
             self._rate_hz,
             for_good,
             state["run"],
+            state["chain"],
             state["possible"],
             state["isolated"],
             state["latest"],
-            state["p_sum"],
+            state["sums"],
             events,
             rates,
         )
@@ -470,13 +567,15 @@ class RunMachine(RowStage):
             items.beat,
             items.quality,
             items.probabilities,
+            items.odds,
             window,
             self._rate_hz,
             state["run"],
+            state["chain"],
             state["possible"],
             state["isolated"],
             state["latest"],
-            state["p_sum"],
+            state["sums"],
             state["normal_rr"],
             state["shape"],
             events,

@@ -19,8 +19,8 @@ def told(link: LinkHealth, lost_in_second: Iterable[int], *, begin_s: int = 0, l
     found = []
     for second, here in enumerate(lost_in_second, start=begin_s + 1):
         lost += here
-        for event in link.look(0, round(second * RATE_HZ), lost, RATE_HZ):
-            found.append(f"{event.kind} {event.transition} {second}")
+        events = link.look(0, round(second * RATE_HZ), lost, RATE_HZ)
+        found += [f"{event.kind} {event.transition} {second}" for event in events]
     return found
 
 
@@ -43,15 +43,15 @@ def test_a_battery_that_wavers_is_one_alarm() -> None:
     link = LinkHealth()
     kinds = []
     middle = (BATTERY_LOW + BATTERY_BACK) / 2
-    for second, battery in enumerate((None, 1.0, middle, BATTERY_LOW, middle, BATTERY_LOW, None, BATTERY_BACK, middle)):
+    for second, battery in enumerate(
+        (None, 1.0, middle, BATTERY_LOW, middle, BATTERY_LOW, None, BATTERY_BACK, middle)
+    ):
         link.battery = battery
         kinds += [event.transition for event in link.look(0, round(second * RATE_HZ), 0, RATE_HZ)]
     assert kinds == ["onset", "end"]
 
 
-def play(
-    watch: Watch, *, packets: Iterable[int], status_at: dict[int, float], boot: int = 1
-) -> list[Alarm]:
+def play(watch: Watch, *, packets: Iterable[int], status_at: dict[int, float], boot: int = 1) -> list[Alarm]:
     """Let a strap send some of its packets, five a second, and say its charge with some of them."""
     alarms = []
     random = np.random.default_rng(1)

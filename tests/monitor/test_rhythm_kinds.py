@@ -7,6 +7,7 @@ import pytest
 
 from monitor.contract import (
     AAMI_CLASSES,
+    CONTEXT_FIELDS,
     UNSURE_LABEL,
     WINDOW_POINTS,
     Beats,
@@ -101,7 +102,8 @@ def test_trigeminy_is_a_v_at_every_third_beat() -> None:
 def test_single_ventricular_beats_are_one_episode() -> None:
     """Every lone V is told with the beats around it, as one episode; those of couplets and runs are not."""
     events = [e for e in _told("NNVNNVNNVVNNVVVN") if e.kind == "isolated_ventricular"]
-    assert [(e.transition, e.beats[-2][0]) for e in events] == [("onset", 220), ("update", 400)]
+    at = [e.onset_sample + round(e.duration_s * RATE_HZ) for e in events]
+    assert [(e.transition, r) for e, r in zip(events, at, strict=True)] == [("onset", 220), ("update", 400)]
     assert {e.episode for e in events} == {220}
 
 
@@ -303,3 +305,131 @@ def test_review_cards_part_shapes_and_lose_no_beat() -> None:
     assert sum(card.labels["V"] for card in cards) == labels.count("V")
     assert sorted(r for card in cards for r in card.examples) == [170, 380, 520, 660, 870]
     assert all(sum(card.phases.values()) == card.beats for card in cards)
+
+
+def _in_doubt(p_middle: float) -> list[RhythmEvent]:
+    """N, a V, one beat that was called N with V at `p_middle`, two more V, N N."""
+    labels = "NNVNVVNN"
+    r_samples = 100 + 50 * np.arange(len(labels))
+    beats = _beats(r_samples, labels)
+    beats.probabilities[3] = [1.0 - p_middle, 0.0, p_middle, 0.0, 0.0]
+    return _bank().process(ROW, np.array([int(r_samples[-1]) + BEAT_DELAY + 1]), _peaks(r_samples), beats)
+
+
+def test_one_beat_in_doubt_is_bridged_where_that_makes_a_run() -> None:
+    """V, a beat that may be one, V, V is a run of four; with an N that is sure it is a single V and a couplet."""
+    bridged = [e for e in _in_doubt(0.4) if e.kind == "ventricular_run"]
+    assert [(e.transition, e.onset_sample) for e in bridged] == [
+        ("onset", 200),
+        ("update", 200),
+        ("end", 200),
+    ]
+    assert round(bridged[-1].duration_s * RATE_HZ) == 150
+    parted = _in_doubt(0.05)
+    assert _kinds(parted) & {"ventricular_run", "ventricular_couplet"} == {"ventricular_couplet"}
+    assert [e.onset_sample for e in parted if e.kind == "isolated_ventricular"] == [200]
+
+
+def test_a_beat_in_doubt_that_makes_no_run_hides_no_single_beat() -> None:
+    """Where bridging is not enough for a run, V in doubt V are two single V, each told at its own R peak."""
+    labels = "NNVNVNNN"
+    r_samples = 100 + 60 * np.arange(len(labels))
+    beats = _beats(r_samples, labels)
+    beats.probabilities[3] = [0.84, 0.0, 0.16, 0.0, 0.0]
+    beats.probabilities[[2, 4]] = [0.4, 0.0, 0.6, 0.0, 0.0]
+    events = _bank().process(ROW, np.array([int(r_samples[-1]) + BEAT_DELAY + 1]), _peaks(r_samples), beats)
+    alone = [e for e in events if e.kind == "isolated_ventricular"]
+    assert [e.onset_sample + round(e.duration_s * RATE_HZ) for e in alone] == [220, 340]
+    assert "ventricular_run" not in _kinds(events)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("qrs_height_ratio", 6.0), ("qrs_spread_s", 0.13), ("rr_before_usual_ratio", 3.0)]
+)
+def test_steps_that_look_wide_are_for_review_only(field: str, value: float) -> None:
+    """Beats called V that are far too tall, have no edges or come late are neither run nor V, but possible ones."""
+    labels = "NNVVVVNN"
+    r_samples = 100 + 50 * np.arange(len(labels))
+    beats = _beats(r_samples, labels)
+    beats.probabilities[2:6] = [0.35, 0.0, 0.65, 0.0, 0.0]
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    assert "ventricular_run" in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+    beats.context[2:6, CONTEXT_FIELDS.index(field)] = value
+    kinds = _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+    assert "possible_ventricular_run" in kinds
+    assert not kinds & {"ventricular_run", "ventricular_couplet", "isolated_ventricular"}
+
+
+def test_noise_between_beats_asks_for_more() -> None:
+    """After half a minute of noise between beats that look as ever, V of 0.65 are no run; V of 0.95 are one."""
+    n = 60
+    labels = "N" * n + "VVVNN"
+    r_samples = 100 + 50 * np.arange(len(labels))
+    random = np.random.default_rng(3)
+    usual = np.zeros(WINDOW_POINTS, np.float32)
+    usual[295:306] = 1.0
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    for noise, p, is_run in ((0.0, 0.65, True), (0.6, 0.65, False), (0.6, 0.95, True)):
+        shapes = usual + noise * random.standard_normal((len(labels), WINDOW_POINTS)).astype(np.float32)
+        beats = _beats(r_samples, labels, shapes=shapes)
+        beats.template[:] = usual
+        beats.probabilities[n : n + 3] = [1.0 - p, 0.0, p, 0.0, 0.0]
+        told = _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+        assert ("ventricular_run" in told) == is_run, (noise, p)
+
+
+def test_irregular_intervals_with_p_waves_are_no_fibrillation() -> None:
+    """The same irregular intervals are fibrillation without P waves, and none where the usual P wave comes."""
+    r_samples = _irregular(150, 0.2)
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    told = {}
+    for like in (0.1, 0.98):
+        beats = _beats(r_samples, "N" * len(r_samples))
+        beats.context[:, CONTEXT_FIELDS.index("p_correlation")] = like
+        told[like] = "atrial_fibrillation" in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+    assert told == {0.1: True, 0.98: False}
+
+
+def test_p_waves_do_not_end_an_asystole() -> None:
+    """Peaks whose window shows no QRS count for nothing: the last QRS counts, and only the next one ends it."""
+    r_samples = np.array([100, 180, 260, 340, 420, 500, 580, 660, 740, 820, 1000, 1080])
+    beats = _beats(r_samples, "N" * len(r_samples))
+    beats.context[:, CONTEXT_FIELDS.index("qrs_size_ratio")] = 1.0
+    beats.context[:, CONTEXT_FIELDS.index("qrs_correlation")] = 0.99
+    beats.context[4:10, CONTEXT_FIELDS.index("qrs_size_ratio")] = 0.1
+    beats.context[4:10, CONTEXT_FIELDS.index("qrs_correlation")] = 0.5
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    told = [e for e in _bank().process(ROW, end, _peaks(r_samples), beats) if e.kind == "asystole"]
+    assert [(e.transition, e.onset_sample, e.known_sample) for e in told] == [
+        ("onset", 340, 340 + 400 + 85),
+        ("end", 340, 1000 + BEAT_DELAY),
+    ]
+    # The same beats on an electrode that has slipped: small, but the usual ones.
+    beats.context[4:10, CONTEXT_FIELDS.index("qrs_correlation")] = 0.97
+    assert "asystole" not in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+
+
+def test_no_fibrillation_while_the_usual_beat_goes_on() -> None:
+    """A verdict of fibrillation waits while usual beats come, counts once they stay away, may pass untold."""
+    r_samples = 100 + 40 * np.arange(40)
+    beats = _beats(r_samples, "N" * len(r_samples))
+    beats.context[:, CONTEXT_FIELDS.index("qrs_correlation")] = 0.99
+    last = int(r_samples[-1])
+    for verdict, expected in (
+        (_verdict((700, True), (1300, False)), []),
+        (_verdict((700, True)), [last + 250]),
+        (_verdict((last + 400, True)), [last + 400]),
+    ):
+        events = _bank().process(ROW, np.array([last + 600]), _peaks(r_samples), beats, verdict)
+        assert [e.known_sample for e in events if e.kind == "ventricular_fibrillation"] == expected
+
+
+def test_a_tachycardia_that_is_parted_is_sustained_all_the_same() -> None:
+    """One beat that was called N and sure of it parts a run; after half a minute it is a sustained tachycardia."""
+    labels = "NNNN" + ("V" * 30 + "N") * 4 + "NN"
+    events = _told(labels, rr=35)
+    sustained = [e for e in events if e.kind == "sustained_ventricular_tachycardia"]
+    assert sustained
+    assert sustained[0].transition == "onset"
+    assert sustained[0].onset_sample == 100 + 4 * 35
+    assert not [e for e in _told("NNNN" + ("VVVV" + "N" * 8) * 12, rr=35) if e.kind == sustained[0].kind]
