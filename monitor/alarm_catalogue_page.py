@@ -36,11 +36,12 @@ _CONDITION: Final[Mapping[str, str]] = {
         f"{vf.WAVES_HZ[0]:g} to {vf.WAVES_HZ[1]:g} waves a second, {vf.HOPS_ON} times {vf.HOP_S:g} s apart"
     ),
     "sustained_ventricular_tachycardia": (
-        f"runs at {runs.TACHYCARDIC_BPM:g} a minute or more over {runs.SUSTAINED_RUN_S:g} s, no more than {runs.PARTED_S:g} s apart"
+        f"runs at {runs.TACHYCARDIC_BPM:g} a minute or more over {runs.SUSTAINED_RUN_S:g} s, no more than "
+        f"{runs.PARTED_S:g} s apart"
     ),
     "ventricular_run": (
-        f"{runs.RUN_BEATS} V in a row at {runs.TACHYCARDIC_BPM:g} a minute or more, one in doubt bridged, mean log odds "
-        f"{runs.SURE_MEAN:g} (falling to {runs.LONG_LEAST:g} in long runs); high from "
+        f"{runs.RUN_BEATS} V in a row at {runs.TACHYCARDIC_BPM:g} a minute or more, one in doubt bridged, mean log "
+        f"odds {runs.SURE_MEAN:g} (falling to {runs.LONG_LEAST:g} in long runs); high from "
         f"{SUSTAINED_RUN_BEATS} beats at {TACHYCARDIC_RUN_BPM:g} a minute on"
     ),
     "packet_loss": (
@@ -92,8 +93,9 @@ _INTRODUCTION: Final = f"""# Alarms
 
 One row a kind; `python -m monitor.alarm_catalogue_page` writes this page from the code and from the report of
 `make alarms-report`. A V is a beat that the classifier called V or F with a quality of {runs.TRUSTED_QUALITY:g} or
-more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`). *Known after* is what the beat's window or the detector adds to the condition itself; *told after*, *over after*
-and *again after* are the alarm's own delays (onset delay, hysteresis, repeat suppression).
+more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`). *Known after* is what the beat's window or
+the detector adds to the condition itself; *told after*, *over after* and *again after* are the alarm's own delays
+(onset delay, hysteresis, repeat suppression).
 
 Two tiers: alarms are to be right; the review queue is to miss nothing. `possible_ventricular_run` and the review cards
 (ectopic beats by shape, counted by phase of effort) are for the physician after training, never for the pitch.
