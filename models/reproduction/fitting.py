@@ -7,6 +7,7 @@ shares hold.
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -42,6 +43,11 @@ class Budget:
         Beats per step.
     peak_rate, weight_decay : float
         AdamW's.
+    shift : int
+        Samples by which a training window moves at most, drawn anew each time: a reference's R peaks are a few samples
+        early or late.
+    gain : float
+        Standard deviation of the logarithm of a training window's gain.
     """
 
     epochs: int = 15
@@ -49,6 +55,8 @@ class Budget:
     batch: int = 256
     peak_rate: float = 3e-3
     weight_decay: float = 0.01
+    shift: int = 0
+    gain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,22 @@ class Scale:
     def of(self, window: FloatArray) -> Tensor:
         """Return windows without unit."""
         return torch.from_numpy((window - np.float32(self.mean)) / np.float32(self.deviation))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes
+    ----------
+    losses : list of float
+        Mean loss of every epoch so far; as many as `Budget.epochs` once done.
+    seconds : float
+        Processor time of them all, before a resume too.
+    """
+
+    losses: list[float]
+    seconds: float
 
 
 def scale_of(window: FloatArray) -> Scale:
@@ -82,7 +106,7 @@ def fit(
     *,
     report: Callable[[int, float], None] = lambda _epoch, _loss: None,
     stop: Callable[[], bool] = lambda: False,
-) -> list[float]:
+) -> Progress:
     """Train `network` in place, resuming from `folder`.
 
     Parameters
@@ -108,8 +132,8 @@ def fit(
 
     Returns
     -------
-    list of float
-        Mean loss of every epoch so far; as many as `budget.epochs` once done.
+    Progress
+        As far as it came.
 
     Raises
     ------
@@ -119,7 +143,8 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(network.parameters(), lr=budget.peak_rate, weight_decay=budget.weight_decay)
     described = {"budget": asdict(budget), "seed": seed, "classes": classes, "beats": len(label)}
-    losses = _resume(network, optimizer, described, folder)
+    before = _resume(network, optimizer, described, folder)
+    losses, begun = before.losses, time.process_time()
     scale = scale_of(window)
     normal = np.flatnonzero(label == _NORMAL)
     rare = np.flatnonzero(label != _NORMAL)
@@ -138,18 +163,19 @@ def fit(
                 group["lr"] = _one_cycle((epoch - 1) * per_epoch + step, steps, budget.peak_rate)
             batch = order[step * budget.batch : (step + 1) * budget.batch]
             optimizer.zero_grad(set_to_none=True)
-            logits = network(scale.of(window[batch]))[:, :classes]
+            logits = network(scale.of(_varied(window[batch], budget, random)))[:, :classes]
             loss = functional.cross_entropy(logits, torch.from_numpy(label[batch]))
             loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without annotations
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
             total += loss.item() * len(batch)
         losses.append(total / len(order))
-        _save(network, optimizer, described, losses, folder)
+        progress = Progress(losses, before.seconds + time.process_time() - begun)
+        _save(network, optimizer, described, progress, folder)
         report(epoch, losses[-1])
         if stop():
             break
-    return losses
+    return Progress(losses, before.seconds + time.process_time() - begun)
 
 
 def predict(
@@ -188,6 +214,15 @@ def predict(
     return np.concatenate(answers).astype(np.int64) if answers else np.empty(0, np.int64)
 
 
+def _varied(window: FloatArray, budget: Budget, random: np.random.Generator) -> FloatArray:
+    """Return windows as they might have been cut and amplified; beyond its edge a window repeats its last point."""
+    beats, points = window.shape
+    shift = random.integers(-budget.shift, budget.shift + 1, (beats, 1))
+    moved = np.take_along_axis(window, np.clip(np.arange(points) + shift, 0, points - 1), axis=1)
+    varied: FloatArray = moved * np.exp(random.normal(0.0, budget.gain, (beats, 1))).astype(np.float32)
+    return varied
+
+
 def _one_cycle(step: int, steps: int, peak: float) -> float:
     """Return the learning rate: up over three tenths, then down to almost nothing, both along a cosine."""
     rise = max(round(0.3 * steps), 1)
@@ -200,7 +235,7 @@ def _save(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     described: dict[str, Any],
-    losses: list[float],
+    progress: Progress,
     folder: Path,
 ) -> None:
     tensors = {f"weights.{name}": value.contiguous() for name, value in network.state_dict().items()}
@@ -208,24 +243,24 @@ def _save(
         for name in _MOMENTS:
             tensors[f"optimizer.{place}.{name}"] = torch.as_tensor(state[name]).contiguous()
     partial = folder / f"{_WEIGHTS}.part"
-    # The losses ride along, so weights and progress can never be of different epochs.
-    save_file(tensors, partial, {"progress": json.dumps({"of": described, "losses": losses})})
+    # The progress rides along, so weights and progress can never be of different epochs.
+    save_file(tensors, partial, {"progress": json.dumps({"of": described, **asdict(progress)})})
     partial.replace(folder / _WEIGHTS)
 
 
 def _resume(
     network: nn.Module, optimizer: torch.optim.Optimizer, described: dict[str, Any], folder: Path
-) -> list[float]:
+) -> Progress:
     from safetensors import safe_open
 
     path = folder / _WEIGHTS
     if not path.exists():
-        return []
+        return Progress([], 0.0)
     with safe_open(path, framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
-    if progress["of"] != described:
+    if progress.get("of") != described or "seconds" not in progress:
         raise ModelError(
-            f"{path}: a checkpoint of another run ({progress['of']}, wanted {described}); remove the folder"
+            f"{path}: a checkpoint of another run ({progress.get('of')}, wanted {described}); remove the folder"
         )
     tensors = load_file(path)
     network.load_state_dict(
@@ -241,4 +276,4 @@ def _resume(
         place: {name: tensors[f"optimizer.{place}.{name}"] for name in _MOMENTS} for place in sorted(places)
     }
     optimizer.load_state_dict(state)
-    return [float(value) for value in progress["losses"]]
+    return Progress([float(value) for value in progress["losses"]], float(progress["seconds"]))

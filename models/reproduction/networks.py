@@ -3,12 +3,16 @@
 The paper gives no widths for any of them. *Grunet* is its network at base 8. *CNN* is the same network with its GRUs
 taken out, so that the difference between the rows is what the GRUs do. *RNN* and *GRU* are one recurrent layer of 64
 units over 120 steps of 5 samples. All end in one linear layer over all steps, as Grunet does.
+
+While they train they run through `models.compiled_layers`, beats last; otherwise through torch's own layers.
 """
 
 from typing import Any, Final, cast
 
 from torch import Tensor, nn
+from torch.nn import functional
 
+from models import compiled_layers
 from models.grunet import GrunetPaper, GrunetPaperConfig
 from monitor.contract import AAMI_CLASSES, WINDOW_POINTS
 
@@ -27,16 +31,27 @@ class Recurrent(nn.Module):
     ----------
     layer : torch.nn.RNN or torch.nn.GRU
         With `_STEP_POINTS` inputs, batch first.
+    compiled : bool
+        Train through compiled layers.
     """
 
-    def __init__(self, layer: nn.RNN | nn.GRU) -> None:
+    def __init__(self, layer: nn.RNN | nn.GRU, *, compiled: bool) -> None:
         super().__init__()
+        self.compiled = compiled
         self.layer = layer
         self.out = nn.Linear(layer.hidden_size * _STEPS, len(AAMI_CLASSES))
 
     def forward(self, window: Tensor) -> Tensor:
         """Return logits ``[beats, 5]`` of windows ``[beats, 600]``."""
-        over_time, _ = self.layer(window.reshape(len(window), _STEPS, _STEP_POINTS))
+        steps = window.reshape(len(window), _STEPS, _STEP_POINTS)
+        if self.training and self.compiled:
+            beats_last = steps.permute(1, 2, 0).contiguous()
+            if isinstance(self.layer, nn.GRU):
+                over_time = compiled_layers.gru(beats_last, self.layer)
+            else:
+                over_time = compiled_layers.rnn(beats_last, self.layer)
+            return functional.linear(over_time.flatten(0, 1).T, self.out.weight, self.out.bias)
+        over_time, _ = self.layer(steps)
         return cast("Tensor", self.out(over_time.flatten(1)))
 
 
@@ -54,10 +69,13 @@ class Shaped(nn.Module):
     ----------
     recurrent : bool
         With its GRUs, or without.
+    compiled : bool
+        Train through compiled layers.
     """
 
-    def __init__(self, *, recurrent: bool) -> None:
+    def __init__(self, *, recurrent: bool, compiled: bool) -> None:
         super().__init__()
+        self.compiled = compiled
         self.network = GrunetPaper(SIZES)
         if not recurrent:
             for step in (self.network.down1, self.network.down2, self.network.down3):
@@ -66,11 +84,20 @@ class Shaped(nn.Module):
 
     def forward(self, window: Tensor) -> Tensor:
         """Return logits ``[beats, 5]`` of windows ``[beats, 600]``."""
+        if self.training and self.compiled:
+            return _beats_last(self.network, window)
         return cast("Tensor", self.network(window, window))
 
 
-def build(name: str) -> nn.Module:
+def build(name: str, *, compiled: bool = True) -> nn.Module:
     """Return a network of Table 2 with fresh weights.
+
+    Parameters
+    ----------
+    name : str
+        One of `NETWORKS`.
+    compiled : bool
+        Train through `models.compiled_layers`, or through torch's own layers: the same sums, several times as slow.
 
     Raises
     ------
@@ -78,11 +105,36 @@ def build(name: str) -> nn.Module:
         If the name is not one of `NETWORKS`.
     """
     if name == "RNN":
-        return Recurrent(nn.RNN(_STEP_POINTS, _HIDDEN, batch_first=True))
+        return Recurrent(nn.RNN(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "GRU":
-        return Recurrent(nn.GRU(_STEP_POINTS, _HIDDEN, batch_first=True))
+        return Recurrent(nn.GRU(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "CNN":
-        return Shaped(recurrent=False)
+        return Shaped(recurrent=False, compiled=compiled)
     if name == "Grunet":
-        return Shaped(recurrent=True)
+        return Shaped(recurrent=True, compiled=compiled)
     raise ValueError(f"network {name!r}: use one of {', '.join(NETWORKS)}")
+
+
+def _beats_last(network: GrunetPaper, window: Tensor) -> Tensor:
+    """Return what `network` gives, through compiled layers."""
+    at_600 = _convolve(window.T.unsqueeze(1).contiguous(), network.stem)
+    features = [at_600]
+    for step in (network.down1, network.down2, network.down3):
+        signal = compiled_layers.halve(features[-1])
+        for pair in step.convolutions:
+            signal = _convolve(signal, cast("nn.Sequential", pair))
+        # In the CNN something else stands where its GRU stood.
+        recurrent = cast("nn.Module", step.gru)
+        features.append(compiled_layers.gru(signal, recurrent) if isinstance(recurrent, nn.GRU) else signal)
+    signal = features.pop()
+    for up in (network.up2, network.up1, network.up0):
+        signal = _convolve(compiled_layers.widen_beside(signal, features.pop()), up.convolution)
+    out = compiled_layers.convolve(signal, network.out_convolution).permute(2, 1, 0).flatten(1)
+    return cast("Tensor", network.out_linear(out))
+
+
+def _convolve(signal: Tensor, layers: nn.Sequential) -> Tensor:
+    """Return what a convolution, its batch norm and its rectifier give."""
+    convolution, norm, _ = layers
+    signal = compiled_layers.convolve(signal, cast("nn.Conv1d", convolution))
+    return compiled_layers.normalise_and_rectify(signal, cast("nn.BatchNorm1d", norm))

@@ -14,6 +14,8 @@ from models.reproduction.fitting import Budget
 from monitor.contract import AAMI_CLASSES
 
 RESULTS: Final = Path(__file__).parent.parent / "reports" / "reproduction"
+CHOICE: Final = RESULTS.parent / "reproduction-choice.jsonl"
+"""Budgets compared on validation beats, one line each, see `models.reproduction.choosing`."""
 
 
 def confusion(reference: NDArray[np.int64], answer: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
@@ -98,6 +100,11 @@ def write(outcome: dict[str, Any], folder: Path = RESULTS) -> Path:
 def read_all(folder: Path = RESULTS) -> dict[str, dict[str, Any]]:
     """Return all outcomes there are, by key."""
     return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def read_choice(path: Path = CHOICE) -> list[dict[str, Any]]:
+    """Return the budgets that were compared, in the order they were tried."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def is_current(outcome: dict[str, Any] | None, experiment: Experiment, budget: Budget) -> bool:

@@ -1,7 +1,6 @@
 """Carries out one run: beats, split, training, test, outcome."""
 
 import datetime as dt
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,10 +68,9 @@ def run(
     window, label = beats.window[training], beats.label[training]
     torch.manual_seed(experiment.seed)
     network = build(experiment.network)
-    begun = time.process_time()
     own = folder / experiment.key
-    losses = fit(network, window, label, classes, budget, experiment.seed, own, report=report, stop=stop)
-    if len(losses) < budget.epochs:
+    progress = fit(network, window, label, classes, budget, experiment.seed, own, report=report, stop=stop)
+    if len(progress.losses) < budget.epochs:
         return None
     answer = predict(network, beats.window[testing], window, label, classes, budget)
     return outcome.describe(
@@ -87,8 +85,8 @@ def run(
             "records": len(beats.records),
         },
         parameters=sum(value.numel() for value in network.parameters()),
-        losses=losses,
-        seconds=time.process_time() - begun,
+        losses=progress.losses,
+        seconds=progress.seconds,
         commit=commit(),
         date=dt.datetime.now(dt.UTC).date().isoformat(),
     )

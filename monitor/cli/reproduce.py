@@ -80,7 +80,10 @@ def reproduce(
     if minutes is None or minutes > 0:
         import torch
 
+        from models.compiled_layers import keep_freed_memory
+
         torch.set_num_threads(threads)
+        keep_freed_memory()
         until = None if minutes is None else monotonic() + 60 * minutes
         todo = [run for run in wanted if not is_current(found.get(run.key), run, budget)]
         _run_all(todo, budget, folder, kept, until, console)

@@ -101,6 +101,18 @@ def test_no_person_is_in_both_parts_of_the_inter_patient_split() -> None:
     assert parts.shared == 0.0
 
 
+def test_training_windows_move_and_grow_as_the_budget_says(tmp_path: Path) -> None:
+    """With a shift and a gain the same draws give other losses; without them nothing is changed."""
+    made = beats(each=80)
+    losses = []
+    for number, varied in enumerate(({}, {"shift": 0, "gain": 0.0}, {"shift": 8}, {"gain": 0.1})):
+        torch.manual_seed(1)
+        budget = Budget(epochs=1, batch=64, **varied)  # type: ignore[arg-type] # two of its fields
+        losses += fit(build("RNN"), made.window, made.label, 5, budget, 1, tmp_path / str(number)).losses
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_answer_with_five_classes(name: str) -> None:
     """Every network of Table 2 takes windows and gives logits of five classes."""
@@ -123,7 +135,7 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path: Path) -> No
             torch.manual_seed(1)
             network = build("RNN")
             stop = partial(bool, stops)
-            losses = fit(network, made.window, made.label, 5, budget, 1, folder, stop=stop)
+            losses = fit(network, made.window, made.label, 5, budget, 1, folder, stop=stop).losses
             if len(losses) == budget.epochs:
                 break
         ends.append((losses, predict(network, made.window, made.window, made.label, 5, budget)))

@@ -1,0 +1,80 @@
+"""Budgets compared on a validation part of the training beats, so that nothing is chosen on test beats.
+
+``python -m models.reproduction.choosing --network GRU --shift 8`` trains with seven eighths of the training beats of
+the random split of beats, answers the last eighth, and adds a line to ``models/reports/reproduction-choice.jsonl``.
+"""
+
+import datetime as dt
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import torch
+import typer
+
+from models.command import run as run_command
+from models.compiled_layers import keep_freed_memory
+from models.reproduction.experiments import ALL_FILTERS
+from models.reproduction.fitting import Budget, fit, predict
+from models.reproduction.networks import build
+from models.reproduction.outcome import CHOICE, confusion, figures
+from models.reproduction.preprocessing import combination
+from models.reproduction.protocols import AS_THE_PAPER, split
+from models.reproduction.running import records_of
+from models.reproduction.windows import load_windows
+
+_VALIDATION_SHARE: Final = 8
+_CLASSES: Final = 5
+
+
+def choose(
+    network: Annotated[str, typer.Option()] = "GRU",
+    epochs: Annotated[int, typer.Option(min=1)] = Budget().epochs,
+    batch: Annotated[int, typer.Option(min=1)] = Budget().batch,
+    rate: Annotated[float, typer.Option(help="Peak of the learning rate.")] = Budget().peak_rate,
+    decay: Annotated[float, typer.Option(help="Weight decay.")] = Budget().weight_decay,
+    shift: Annotated[int, typer.Option(min=0)] = Budget().shift,
+    gain: Annotated[float, typer.Option(min=0.0)] = Budget().gain,
+    folder: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/reproduction-choice"),
+) -> None:
+    """Train with a part of the training beats and answer the rest of them."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    budget = Budget(epochs=epochs, batch=batch, peak_rate=rate, weight_decay=decay, shift=shift, gain=gain)
+    beats = load_windows(records_of("mitdb"), combination(ALL_FILTERS), "zero-phase")
+    mine = np.random.default_rng(1).permutation(split(beats, AS_THE_PAPER, 1).training)
+    held, kept = np.split(mine, [len(mine) // _VALIDATION_SHARE])
+    torch.manual_seed(1)
+    trained = build(network)
+    named = "_".join([network.lower(), *(f"{key}{value:g}" for key, value in asdict(budget).items())])
+    losses = fit(
+        trained,
+        beats.window[kept],
+        beats.label[kept],
+        _CLASSES,
+        budget,
+        1,
+        folder / named,
+        report=lambda epoch, loss: print(f"epoch {epoch}, loss {loss:.4f}", flush=True),
+    ).losses
+    answer = predict(trained, beats.window[held], beats.window[kept], beats.label[kept], _CLASSES, budget)
+    found = figures(confusion(beats.label[held], answer, _CLASSES))
+    line = {
+        "network": network,
+        "budget": asdict(budget),
+        "validation_beats": len(held),
+        "accuracy": round(found["accuracy"], 4),
+        "macro_f1": round(found["macro_f1"], 4),
+        "f1": {name: round(each["f1"], 4) for name, each in found["classes"].items()},
+        "last_loss": round(losses[-1], 4),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+    with CHOICE.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(line)
+
+
+if __name__ == "__main__":
+    run_command(choose)
