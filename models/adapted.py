@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.adaptation import FIRST_S, Adaptation, fit_adaptation
-from models.beat_set import BeatSet
+from models.beat_set import NO_BEAT, BeatSet
 from models.card import ModelCard
 from models.encoding import encode_context, encode_windows
 from models.evaluation import describe
 from models.numpy_network import NumpyGrunet
-from models.runtime import load_network
+from models.runtime import load_classifier, load_network
+from models.sequencing import layers
 from models.softmax import softmax
-from monitor.contract import UNSURE_LABEL, FloatArray
+from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.scoring import ClassCounts
 
 _BATCH = 512
@@ -30,6 +31,7 @@ class Adapter:
     """
 
     def __init__(self, path: Path | None = None) -> None:
+        self._classifier = load_classifier(path, device="cpu")
         self._card, self._network = load_network(path)
 
     @property
@@ -38,24 +40,42 @@ class Adapter:
         return self._card
 
     def layers(self, beats: BeatSet) -> tuple[FloatArray, FloatArray]:
-        """Return logits, bias and temperature applied, ``[beats, 5]``, and the last hidden layer."""
-        return _layers(self._card, self._network, beats)
+        """Return logits, bias and temperature applied, ``[beats, 5]``, and the last hidden layer, of whole records."""
+        sequence = self._classifier.sequence
+        if sequence is None:
+            return _layers(self._card, self._network, beats)
+        probabilities = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
+        whole = np.flatnonzero(beats.complete)
+        probabilities[whole] = self._classifier.probabilities(
+            beats.window[whole], beats.template[whole], beats.context[whole]
+        )
+        hidden, logits = layers(sequence, beats, probabilities)
+        return logits, hidden
 
     def adapt(self, beats: BeatSet, source: str, *, until_sample: int) -> Adaptation | None:
         """Fit an adaptation to the labelled beats before `until_sample`; None where none would help."""
-        chosen = beats.where(beats.r_sample < until_sample).learnable()
-        logits, hidden = self.layers(chosen)
+        first = beats.where(beats.r_sample < until_sample)
+        logits, hidden = self.layers(first)
+        chosen = first.complete & (first.label != NO_BEAT)
         return fit_adaptation(
-            logits,
-            hidden,
-            chosen.label,
+            logits[chosen],
+            hidden[chosen],
+            first.label[chosen],
             model=f"{self._card.name} {self._card.version}",
             sha256=self._card.sha256,
             source=source,
         )
 
     def labels(self, beats: BeatSet, adaptation: Adaptation | None) -> NDArray[np.int8]:
-        """Return what would be announced, with or without an adaptation, int8 of shape ``[beats]``."""
+        """Return what would be announced, with or without an adaptation, int8 of shape ``[beats]``.
+
+        Parameters
+        ----------
+        beats : BeatSet
+            Whole records: a beat is judged among those before it.
+        adaptation : Adaptation or None
+            What is added.
+        """
         logits, hidden = self.layers(beats)
         if adaptation is not None:
             logits = adaptation.apply(logits, hidden)
@@ -64,7 +84,7 @@ class Adapter:
         return np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
 
 
-def evaluate_adapted(adapter: Adapter, beats: BeatSet, rates_hz: dict[str, float]) -> dict[str, Any]:
+def evaluate_adapted(adapter: Adapter, beats: BeatSet) -> dict[str, Any]:
     """Score all records without and with adaptation, on what follows their first five minutes.
 
     Parameters
@@ -73,19 +93,18 @@ def evaluate_adapted(adapter: Adapter, beats: BeatSet, rates_hz: dict[str, float
         What adapts.
     beats : BeatSet
         Of whole records. Beats that were not announced count as wrong wherever they lie.
-    rates_hz : dict of str to float
-        Sampling rate of each record.
     """
     before, after = ClassCounts(), ClassCounts()
     adapted = 0
     for name in beats.names:
         of_one = beats.of(name)
-        until = int(FIRST_S * rates_hz[name])
+        until = int(FIRST_S * of_one.rate_hz[0])
         adaptation = adapter.adapt(of_one, name, until_sample=until)
         adapted += adaptation is not None
-        rest = of_one.where(of_one.r_sample >= until)
-        before = before + rest.count(adapter.labels(rest, None))
-        after = after + rest.count(adapter.labels(rest, adaptation))
+        later = of_one.r_sample >= until
+        rest = of_one.where(later)
+        before = before + rest.count(adapter.labels(of_one, None)[later])
+        after = after + rest.count(adapter.labels(of_one, adaptation)[later])
     return {
         "protocol": "first five minutes of each record with labels, the rest tested",
         "records": len(beats.names),

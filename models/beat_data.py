@@ -24,7 +24,10 @@ from simulators.records import Record, find_record, read_record
 
 CACHE_VARIABLE: Final = "STRAPWATCH_CACHE"
 _BLOCK_S: Final = 60.0
-_FIELDS: Final = ("r_sample", "window", "template", "context", "quality", "complete", "label", "missed")
+_FIELDS: Final = (
+    *("r_sample", "window", "template", "context", "quality"),
+    *("complete", "label", "missed", "rate_hz"),
+)
 
 
 def cache_folder() -> Path:
@@ -137,6 +140,7 @@ def cut(record: Record, *, name: str | None = None) -> BeatSet:
         complete=beats.complete,
         label=label,
         missed=np.bincount(classes[pairs.missed], minlength=len(AAMI_CLASSES))[np.newaxis].astype(np.int64),
+        rate_hz=np.array([record.rate_hz]),
     )
 
 

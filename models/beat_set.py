@@ -40,6 +40,8 @@ class BeatSet:
         Reference class, index in `monitor.contract.AAMI_CLASSES`, or `NO_BEAT`.
     missed : ndarray of int64, shape ``[names, 5]``
         Reference beats that were not announced, by record and class.
+    rate_hz : ndarray of float64, shape ``[names]``
+        Sampling rate of each record.
     """
 
     names: tuple[str, ...]
@@ -52,13 +54,14 @@ class BeatSet:
     complete: BoolArray
     label: NDArray[np.int8]
     missed: IntArray
+    rate_hz: NDArray[np.float64]
 
     def __len__(self) -> int:
         """Return how many beats were announced."""
         return len(self.label)
 
     def where(self, chosen: BoolArray) -> Self:
-        """Return the beats for which `chosen`, shape ``[beats]``, is true; `missed` stays as it is."""
+        """Return the beats for which `chosen`, shape ``[beats]``, is true; records keep what is said of them."""
         return type(self)(
             names=self.names,
             record=self.record[chosen],
@@ -70,6 +73,7 @@ class BeatSet:
             complete=self.complete[chosen],
             label=self.label[chosen],
             missed=self.missed,
+            rate_hz=self.rate_hz,
         )
 
     def learnable(self) -> Self:
@@ -94,6 +98,7 @@ class BeatSet:
             complete=part.complete,
             label=part.label,
             missed=self.missed[place : place + 1],
+            rate_hz=self.rate_hz[place : place + 1],
         )
 
     @classmethod
@@ -124,6 +129,7 @@ class BeatSet:
             complete=np.concatenate([part.complete for part in parts]),
             label=np.concatenate([part.label for part in parts]),
             missed=np.concatenate([part.missed for part in parts]),
+            rate_hz=np.concatenate([part.rate_hz for part in parts]),
         )
 
     def count(self, announced: NDArray[np.integer[Any]]) -> ClassCounts:

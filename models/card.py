@@ -39,6 +39,9 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Logits are divided by it before they become probabilities.
     class_bias : list of float
         Added to the logits, class by class, before the temperature: where the line between two classes lies.
+    sequence : dict
+        Sizes of the network that judges each beat among those before it (``members``, ``width``), whose tensors are
+        named ``sequence.…``; empty where there is none. Bias, temperature and threshold are then those of its answer.
     training_records, validation_records : list of str
         What the weights were fitted to, and what else took part in choosing settings, `temperature`, `class_bias` and
         `unsure_below`.
@@ -75,6 +78,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     limits: list[str]
     date: str
     commit: str
+    sequence: dict[str, int] = {}
 
 
 def card_path(weights: Path) -> Path:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from models.beat_set import BeatSet
+from models.beat_set import NO_BEAT, BeatSet
+from models.sequence_training import SequenceSettings, fit_sequence
+from models.sequencing import network_of
 from models.splits import CHOOSING_ONLY, folds
 from models.training import Epoch, Network, TrainingSettings, predict, train
-from monitor.contract import AAMI_CLASSES, FloatArray
+from monitor.contract import AAMI_CLASSES, BoolArray, FloatArray
 
 
 def cross_validate(
@@ -22,9 +24,10 @@ def cross_validate(
     folder: Path,
     *,
     more: Sequence[BeatSet] = (),
+    judged: Sequence[BeatSet] = (),
     report: Callable[[int, Epoch], None] = lambda _fold, _epoch: None,
 ) -> FloatArray:
-    """Return logits of all `beats`, each by a network that was not fitted to its patient, shape ``[beats, 5]``.
+    """Return logits of `beats`, `more` and `judged`, one after the other, by networks not fitted to their patients.
 
     Parameters
     ----------
@@ -37,12 +40,20 @@ def cross_validate(
     folder : Path
         Receives a folder for each fold; an interrupted run resumes from there.
     more : sequence of BeatSet
-        Other leads of the same records, to learn from only.
+        Other leads of the same records, to learn from too.
+    judged : sequence of BeatSet
+        Other beats of the same patients, which are not learnt from.
     report : callable
         Called with the fold and each of its epochs.
+
+    Returns
+    -------
+    ndarray of float32, shape ``[beats, 5]``
+        Of all these beats, in their order.
     """
     everything = BeatSet.join([beats, *more]) if more else beats
-    logits = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
+    asked = BeatSet.join([everything, *judged]) if judged else everything
+    logits = np.zeros((len(asked), len(AAMI_CLASSES)), np.float32)
     for number, left_out in enumerate(folds(beats.names)):
         network = make()
 
@@ -57,14 +68,55 @@ def cross_validate(
             folder / f"fold{number}",
             report=tell,
         )
-        judged = np.isin(beats.record, [beats.names.index(name) for name in left_out])
-        logits[judged] = predict(network, beats.where(judged))
+        here = of_records(asked, left_out)
+        logits[here] = predict(network, asked.where(here))
     return logits
+
+
+def cross_validate_sequence(
+    names: Sequence[str],
+    beats: BeatSet,
+    probabilities: FloatArray,
+    described: FloatArray,
+    settings: SequenceSettings,
+) -> FloatArray:
+    """Return logits of `beats` in sequence, by networks not fitted to their patients, shape ``[beats, 5]``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Records of one lead, as `models.splits.folds` takes them.
+    beats : BeatSet
+        All there is of them.
+    probabilities, described : ndarray of float32
+        See `models.sequence_training.fit_sequence`.
+    settings : SequenceSettings
+        How each fold is trained.
+    """
+    logits = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
+    for left_out in folds(names):
+        fitted = taught(beats, (*left_out, *CHOOSING_ONLY))
+        tensors = fit_sequence(
+            probabilities[fitted], described[fitted], beats.label[fitted], beats.record[fitted], settings
+        )
+        here = of_records(beats, left_out)
+        logits[here] = network_of(tensors).layers(probabilities[here], described[here])[1]
+    return logits
+
+
+def taught(beats: BeatSet, left_out: Sequence[str]) -> BoolArray:
+    """Return which beats teach something and are of none of the records `left_out`, bool of shape ``[beats]``."""
+    answer: BoolArray = beats.complete & (beats.label != NO_BEAT) & ~of_records(beats, left_out)
+    return answer
+
+
+def of_records(beats: BeatSet, records: Sequence[str]) -> BoolArray:
+    """Return which beats are of `records`, whatever the lead, bool of shape ``[beats]``."""
+    places = [place for place, name in enumerate(beats.names) if name.partition("#")[0] in frozenset(records)]
+    answer: BoolArray = np.isin(beats.record, places)
+    return answer
 
 
 def without(beats: BeatSet, records: Sequence[str]) -> BeatSet:
     """Return the beats of all other records, and other leads of `records` neither."""
-    kept = [
-        place for place, name in enumerate(beats.names) if name.partition("#")[0] not in frozenset(records)
-    ]
-    return beats.where(np.isin(beats.record, kept))
+    return beats.where(~of_records(beats, records))

@@ -44,7 +44,7 @@ def evaluate_ds2(
     classifier = load_classifier(path, device="cpu")
     beats = load_beats(DS2, report=lambda name: print(name, flush=True))
     results = evaluate(classifier, beats)
-    adapted = evaluate_adapted(Adapter(path), beats, dict.fromkeys(DS2, 360.0))
+    adapted = evaluate_adapted(Adapter(path), beats)
     aside = (("svdb, ten records never trained on", SVDB_TESTING), ("edb, three records", EDB))
     frozen = {title: _frozen(classifier, names) for title, names in (aside if frozen_too else ())}
     every = {**classifier.card.results, "ds2": results, "adapted": adapted, "frozen": frozen}

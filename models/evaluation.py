@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from models.beat_set import BeatSet
 from models.calibration import answered, expected_calibration_error, reliability
+from models.sequencing import layers
+from models.softmax import softmax
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.scoring import ClassCounts
@@ -39,6 +41,12 @@ def _announce(classifier: BeatClassifier, beats: BeatSet) -> tuple[NDArray[np.in
         beats.window[whole], beats.template[whole], beats.context[whole]
     )
     label[whole] = classifier.labels(probabilities[whole])
+    network = classifier.sequence
+    if network is not None:
+        probabilities = softmax(layers(network, beats, probabilities)[1])
+        probabilities[~beats.complete] = 0.0
+        sure = probabilities.max(axis=1, initial=0.0) >= network.unsure_below
+        label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
     return label, probabilities
 
 

@@ -20,8 +20,10 @@ from safetensors.numpy import load as load_tensors
 from models.card import ModelCard, read_card
 from models.encoding import ENCODING_VERSION, encode_context, encode_windows
 from models.numpy_network import NumpyGrunet
-from models.sizes import sizes_of, tensor_shapes
+from models.sequencing import network_of
+from models.sizes import sequence_shapes, sizes_of, tensor_shapes
 from models.softmax import softmax
+from monitor.beat_sequence import SequenceNetwork
 from monitor.beats import input_path_version
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import ModelError, UsageError
@@ -86,12 +88,19 @@ class Classifier:
         What the network is.
     backends : sequence of callables
         Each makes a backend when it is needed: the one to use first, then those to fall back on.
+    sequence : SequenceNetwork, optional
+        Judges each beat once more, among those before it.
     micro_batch : int
         Beats that go to a backend at once.
     """
 
     def __init__(
-        self, card: ModelCard, backends: Sequence[Callable[[], Backend]], *, micro_batch: int = MICRO_BATCH
+        self,
+        card: ModelCard,
+        backends: Sequence[Callable[[], Backend]],
+        *,
+        sequence: SequenceNetwork | None = None,
+        micro_batch: int = MICRO_BATCH,
     ) -> None:
         self.card = card
         self.name = f"{card.name} {card.version}"
@@ -100,7 +109,11 @@ class Classifier:
         self.training_records = frozenset((*card.training_records, *card.validation_records))
         self._next = list(backends[1:])
         self._backend = backends[0]()
-        self._bias = np.array(card.class_bias, np.float32)
+        self.sequence = sequence
+        # Where beats are read in sequence, the card's constants are for that answer.
+        alone = sequence is None
+        self._bias = np.array(card.class_bias, np.float32) * np.float32(alone)
+        self._temperature: np.float32 = np.float32(card.temperature if alone else 1.0)
         self._micro_batch = micro_batch
 
     @property
@@ -109,7 +122,7 @@ class Classifier:
         return self._backend.name
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
-        """Return class probabilities, float32 of shape ``[beats, 5]``.
+        """Return class probabilities of each beat alone, float32 of shape ``[beats, 5]``.
 
         Parameters
         ----------
@@ -127,7 +140,7 @@ class Classifier:
         for begin in range(0, len(window), self._micro_batch):
             part = slice(begin, begin + self._micro_batch)
             logits = self._logits(encode_windows(window[part], template[part]), encode_context(context[part]))
-            answer[part] = softmax((logits + self._bias) / np.float32(self.card.temperature))
+            answer[part] = softmax(((logits + self._bias) / self._temperature).astype(np.float32))
         return answer
 
     def labels(self, probabilities: FloatArray) -> NDArray[np.int8]:
@@ -200,12 +213,20 @@ def load_classifier(path: Path | None = None, *, device: Device = "auto", thread
         threadpool_limits(threads, user_api="blas")
         return NumpyBackend(NumpyGrunet(weights, card.config))
 
+    sequence = None
+    if card.sequence:
+        sequence = network_of(
+            weights,
+            class_bias=card.class_bias,
+            temperature=card.temperature,
+            unsure_below=card.unsure_below,
+        )
     chain = [by_numpy, by_torch("cpu")] if card.network == "grunet" else [by_torch("cpu")]
     if device == "torch":
         chain = [by_torch("cpu")]
     elif device == "cuda":
         chain.insert(0, by_torch("cuda"))
-    return Classifier(card, chain)
+    return Classifier(card, chain, sequence=sequence)
 
 
 def load_network(path: Path | None = None) -> tuple[ModelCard, NumpyGrunet]:
@@ -251,7 +272,7 @@ def _read_weights(card: ModelCard, path: Path) -> dict[str, FloatArray]:
     except SafetensorError as error:
         raise ModelError(f"{path}: damaged weights file ({error})") from error
     try:
-        expected = tensor_shapes(sizes_of(card.network, card.config))
+        expected = tensor_shapes(sizes_of(card.network, card.config)) | sequence_shapes(card.sequence)
     except ValueError as error:
         raise ModelError(f"{path}: the card describes no network of this version ({error})") from error
     for source, shapes in (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from models.encoding import CHANNELS, CONTEXT_WIDTH
+from models.sequence_encoding import SEQUENCE_WIDTH
 from monitor.contract import AAMI_CLASSES, WINDOW_POINTS
 
 
@@ -68,6 +69,8 @@ class GrunetPaperConfig:
 
 
 Sizes = GrunetConfig | GrunetPaperConfig
+SEQUENCE_PREFIX: Final = "sequence."
+"""Names of the tensors of the network that reads beats in sequence begin so."""
 NETWORKS: Final = ("grunet", "grunet-paper")
 
 
@@ -102,6 +105,38 @@ def sizes_of(network: str, config: Mapping[str, Any] | None = None) -> Sizes:
                 f"{steps} steps after stem and pooling: at least 4 and a multiple of out_bins needed"
             )
     return sizes
+
+
+def sequence_shapes(sizes: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return name and shape of every tensor of the network that reads beats in sequence; none without sizes.
+
+    Parameters
+    ----------
+    sizes : mapping
+        ``members`` and ``width``; empty where there is no such network.
+
+    Raises
+    ------
+    ValueError
+        If a size is missing, unknown or not above zero.
+    """
+    if not sizes:
+        return {}
+    if set(sizes) != {"members", "width"} or min(sizes.values()) < 1:
+        raise ValueError(f"sizes of sequence: {dict(sizes)}; members and width above 0 are needed")
+    members, width, classes = sizes["members"], sizes["width"], len(AAMI_CLASSES)
+    return {
+        f"{SEQUENCE_PREFIX}{name}": [members, *shape]
+        for name, shape in (
+            ("enter", (SEQUENCE_WIDTH, width)),
+            ("enter_bias", (width,)),
+            ("joint", (width, width)),
+            ("joint_bias", (width,)),
+            ("last", (width, classes)),
+            ("last_bias", (classes,)),
+            ("skip", ()),
+        )
+    }
 
 
 def tensor_shapes(sizes: Sizes) -> dict[str, list[int]]:

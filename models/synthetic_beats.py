@@ -7,20 +7,16 @@ import numpy as np
 
 from models.beat_data import cut
 from models.beat_set import BeatSet
-from models.synthetic_rhythms import RATE_HZ, SyntheticRecord, fibrillation, sinus_with_early_beats
+from models.synthetic_rhythms import RATE_HZ, SyntheticRecord, fibrillation, sick_sinus
 from simulators.annotations import Truth
 from simulators.records import Record
 
 _LEAST_BEATS: Final = 50
-_KINDS: Final = (
-    (1, sinus_with_early_beats, 480.0),
-    (2, fibrillation, 300.0),
-    (3, sinus_with_early_beats, 480.0),
-)
+_KINDS: Final = ((2, fibrillation, 200.0), (4, sick_sinus, 260.0))
 
 
 def synthetic_beats(beats: BeatSet, *, report: Callable[[str], None] = lambda _: None) -> list[BeatSet]:
-    """Return beats of three synthetic records for each record of `beats`, made of its own N complexes.
+    """Return beats of two synthetic records for each record of `beats`, made of its own N complexes.
 
     Parameters
     ----------
@@ -32,7 +28,7 @@ def synthetic_beats(beats: BeatSet, *, report: Callable[[str], None] = lambda _:
     Returns
     -------
     list of BeatSet
-        Named ``"mitdb/101#s1"`` and so on: they belong to their patient and leave a fit with it. A record with fewer
+        Named ``"mitdb/101#s2"`` and so on: they belong to their patient and leave a fit with it. A record with fewer
         than 50 N beats that stand apart from their neighbours gives none.
     """
     parts = []

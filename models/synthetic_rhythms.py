@@ -1,9 +1,9 @@
 """Synthetic rhythms from real beats: what 47 patients happen not to have had, laid down with their own complexes.
 
 Few patients of training have early atrial beats, and fewer fibrillate, so a network fitted to them alone learns those
-patients. Here complexes of one patient's N beats are laid on a new course of time: sinus rhythm with early beats alone,
-in pairs, every second and in runs, each with another P wave or none; or atrial fibrillation, without P waves. The
-signal goes through the monitor's own line like any record, so window, template and context fit each other.
+patients. Here complexes of one patient's N beats are laid on a new course of time: a slow sinus rhythm with pauses, in
+which early beats are the rule, each with another P wave or none; or atrial fibrillation, without P waves. The signal
+goes through the monitor's own line like any record, so window, template and context fit each other.
 
 An early beat is class S, a beat of fibrillation N, as the reference annotations of both databases have it.
 """
@@ -43,10 +43,10 @@ class SyntheticRecord:
     classes: NDArray[np.int8]
 
 
-def sinus_with_early_beats(
-    window: FloatArray, seconds: float, random: np.random.Generator
-) -> SyntheticRecord:
-    """Return sinus rhythm with early atrial beats.
+def sick_sinus(window: FloatArray, seconds: float, random: np.random.Generator) -> SyntheticRecord:
+    """Return a slow sinus rhythm with pauses, where early atrial beats are the rule.
+
+    Each sinus beat is followed by a run of early beats, whose lengths have a mean of 1.5 to 8, and that by a pause.
 
     Parameters
     ----------
@@ -57,35 +57,27 @@ def sinus_with_early_beats(
     random : Generator
         Where the chance comes from.
     """
-    base = random.uniform(0.5, 1.1)
-    often = random.choice([0.02, 0.08, 0.2, 0.5])
+    sinus, coupling, mean = random.uniform(0.9, 1.7), random.uniform(0.4, 0.75), random.uniform(1.5, 8)
     rr: list[float] = []
     early: list[bool] = []
-    phase = random.uniform(0, 6.28)
     total = 0.0
     while total < seconds:
-        sinus = base * (1 + 0.05 * np.sin(0.25 * total * 6.28 + phase) + 0.12 * np.sin(total / 120 + phase))
-        sinus *= np.exp(random.normal(0, 0.015))
-        if rr and random.random() < often / 2:
-            run = 1 if random.random() < 0.6 else int(random.geometric(0.15)) + 1
-            coupling = random.uniform(0.5, 0.85)
-            for k in range(run):
-                rr.append(max(sinus * coupling * np.exp(random.normal(0, 0.03)), 0.28))
+        base = sinus * np.exp(random.normal(0, 0.06))
+        pause = 1.0
+        if rr and random.random() < 0.85:
+            run = coupling * np.exp(random.normal(0, 0.08))
+            for _ in range(int(random.geometric(1 / mean))):
+                rr.append(max(base * run * np.exp(random.normal(0, 0.04)), 0.3))
                 early.append(True)
-                if k == 0:
-                    coupling = float(np.clip(coupling * random.uniform(0.9, 1.15), 0.45, 0.85))
-            rr.append(
-                sinus * random.choice([random.uniform(1.0, 1.3), random.uniform(1.2, 1.9)], p=[0.75, 0.25])
-            )
-        else:
-            rr.append(sinus)
+            pause = random.uniform(1.0, 1.9)
+        rr.append(base * pause)
         early.append(False)
         total = float(np.sum(rr))
     return _lay(window, np.array(rr), np.array(early), random, atrial=True)
 
 
 def fibrillation(window: FloatArray, seconds: float, random: np.random.Generator) -> SyntheticRecord:
-    """Return atrial fibrillation: irregular, without P waves; parameters as in `sinus_with_early_beats`."""
+    """Return atrial fibrillation: irregular, without P waves; parameters as in `sick_sinus`."""
     base, spread = random.uniform(0.45, 0.95), random.uniform(0.12, 0.3)
     beats = int(seconds / base) + 1
     slow = np.exp(0.1 * np.sin(np.arange(beats) / 80 + random.uniform(0, 6.28)))

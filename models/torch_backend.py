@@ -6,6 +6,7 @@ import torch
 
 from models.card import ModelCard
 from models.grunet import Grunet, GrunetPaper, build
+from models.sizes import SEQUENCE_PREFIX
 from monitor.contract import FloatArray
 from monitor.errors import UsageError
 
@@ -61,5 +62,11 @@ def torch_backend(
         raise UsageError("device 'cuda': torch finds none here; install a CUDA build of torch, or use 'cpu'")
     torch.set_num_threads(threads)
     network = build(card.network, card.config)
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    network.load_state_dict(
+        {
+            name: torch.from_numpy(value)
+            for name, value in weights.items()
+            if not name.startswith(SEQUENCE_PREFIX)
+        }
+    )
     return TorchBackend(network, device)

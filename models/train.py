@@ -55,9 +55,6 @@ def train(
     crossfit: Annotated[
         bool, typer.Option(help="Fit to DS2 instead of DS1, with the shipped network's constants.")
     ] = False,
-    synthetic: Annotated[
-        bool, typer.Option(help="Learn from synthetic rhythms too; they made new patients no better.")
-    ] = False,
     folder: Annotated[
         Path, typer.Option(help="Checkpoints and logs; an interrupted run resumes from here.")
     ] = Path("build/training"),
@@ -78,8 +75,11 @@ def train(
 
     from models.beat_set import BeatSet
     from models.card import read_card
-    from models.cross_validation import cross_validate, without
+    from models.cross_validation import cross_validate, cross_validate_sequence, taught, without
     from models.grunet import build
+    from models.sequence_training import SequenceSettings, fit_sequence
+    from models.sequencing import describe
+    from models.softmax import softmax
     from models.synthetic_beats import synthetic_beats
     from models.training import TrainingSettings
     from models.training import train as fit
@@ -87,16 +87,17 @@ def train(
     torch.set_num_threads(threads)
     given = {"epochs": epochs, "beats_per_epoch": beats}
     settings = TrainingSettings(**{k: v for k, v in given.items() if v is not None}, seed=seed)
+    in_sequence = SequenceSettings(seed=seed)
     began = time.monotonic()
     first, second = _beats((*(DS2 if crossfit else DS1), *SVDB_TRAINING))
-    more = [second, *(synthetic_beats(first.of(*_fitted(first))) if synthetic else ())]
+    made_up = synthetic_beats(first.of(*_fitted(first)))
 
     def make() -> "Network":
         torch.manual_seed(seed)
         return build(network)
 
     with _progress() as progress:
-        task = progress.add_task("training", total=settings.epochs * (1 if crossfit else FOLDS + 1))
+        task = progress.add_task("training", total=settings.epochs * (FOLDS + 1))
 
         def report(fold: int, epoch: "Epoch") -> None:
             progress.update(task, completed=fold * settings.epochs + epoch.epoch)
@@ -104,28 +105,38 @@ def train(
                 f"{'final' if fold == FOLDS else f'fold {fold}'}  epoch {epoch.epoch:2d}  loss {epoch.loss:.4f}"
             )
 
-        logits = None if crossfit else cross_validate(make, first, settings, folder, more=more, report=report)
+        logits = cross_validate(make, first, settings, folder, more=[second], judged=made_up, report=report)
         built = make()
-        training = without(BeatSet.join([first, *more]), CHOOSING_ONLY).learnable()
+        training = without(BeatSet.join([first, second]), CHOOSING_ONLY).learnable()
         fit(built, training, None, settings, folder / "final", report=lambda epoch: report(FOLDS, epoch))
+    asked = BeatSet.join([first, second, *made_up])
+    probabilities = softmax(logits)
+    described = describe(asked, probabilities)
+    judged = cross_validate_sequence(first.names, asked, probabilities, described, in_sequence)[: len(first)]
+    fitted = taught(asked, CHOOSING_ONLY)
+    sequence = fit_sequence(
+        probabilities[fitted], described[fitted], asked.label[fitted], asked.record[fitted], in_sequence
+    )
     path = weights or (_WEIGHTS / "crossfit" if crossfit else _WEIGHTS) / f"{network}.safetensors"
     constants = (
         _constants_of(read_card(_WEIGHTS / f"{network}.safetensors"))
-        if logits is None
-        else calibrate(logits, first)
+        if crossfit
+        else calibrate(judged, first)
     )
-    results = {} if logits is None else {"cross_validation": _judge(logits, first, constants)}
+    results = {} if crossfit else {"cross_validation": _judge(judged, first, constants)}
     card = ship(
         built,
         network,
         path,
+        sequence=sequence,
         constants=constants,
         training_records=sorted({training.names[k].partition("#")[0] for k in set(training.record.tolist())}),
         validation_records=[] if crossfit else sorted(CHOOSING_ONLY),
         training={
             **asdict(settings),
             "leads": 2,
-            "synthetic_records": 3 if synthetic else 0,
+            "sequence": asdict(in_sequence),
+            "synthetic_records": len(made_up),
             "minutes": round((time.monotonic() - began) / 60, 1),
             "machine": f"{platform.machine()}, {threads} thread(s)",
         },
@@ -167,6 +178,7 @@ def ship(
     name: str,
     path: Path,
     *,
+    sequence: dict[str, "FloatArray"],
     constants: dict[str, Any],
     training_records: list[str],
     validation_records: list[str],
@@ -184,20 +196,25 @@ def ship(
         See `models.grunet.build`.
     path : Path
         The ``.safetensors`` file.
+    sequence : dict of str to ndarray
+        Tensors of the network in sequence, see `models.sequence_training.fit_sequence`.
     constants : dict
         As `calibrate` gives them.
     training_records, validation_records, training, results, protocol
         See `models.card.ModelCard`.
     """
+    import torch
     from safetensors.torch import save_file
 
     from models.card import ModelCard, sha256_of, write_card
     from models.encoding import ENCODING_VERSION
     from models.grunet import config_of
+    from models.sizes import SEQUENCE_PREFIX
     from monitor.beats import input_path_version
     from monitor.contract import AAMI_CLASSES
 
     state = {key: value.detach().cpu().contiguous() for key, value in built.state_dict().items()}
+    state |= {key: torch.from_numpy(value) for key, value in sequence.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(state, path)
     # safetensors writes for the owner alone; installed weights are for everyone.
@@ -222,6 +239,7 @@ def ship(
         limits=_LIMITS,
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         commit=commit(),
+        sequence=dict(zip(("members", "width"), state[f"{SEQUENCE_PREFIX}joint"].shape[:2], strict=True)),
     )
     write_card(card, path)
     return card

@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Beats, FloatArray
 
 
@@ -19,11 +20,15 @@ class BeatClassifier(Protocol):
         Version hash of the preprocessing it was trained with, see `monitor.beats.input_path_version`.
     training_records : frozenset of str
         Recordings it was trained on, such as ``"mitdb/208"``.
+    sequence : SequenceNetwork or None
+        Judges each beat once more, among the athlete's last beats; None where the classes of beats alone are the last
+        word.
     """
 
     name: str
     input_path: str
     training_records: frozenset[str]
+    sequence: SequenceNetwork | None
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return class probabilities, float32 of shape ``[beats, 5]``.

@@ -249,6 +249,7 @@ class _TimedClassifier:
         self.name = classifier.name
         self.input_path = classifier.input_path
         self.training_records = classifier.training_records
+        self.sequence = classifier.sequence
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         began = perf_counter()

@@ -1,7 +1,7 @@
 """The line: all stages from raw samples to rhythm events, for one bank (all straps of one rate).
 
     samples ─┬─ classifier path ── history ──────────────┐
-             └─ detector path ── R peaks ── quality ── beats ── classifier ── rhythm
+             └─ detector path ── R peaks ── quality ── beats ── classifier ── sequence ── rhythm
 
 Live, offline and in tests this is the one code path. It is split where live use splits it: `sense` runs what needs
 the samples, `conclude` what needs the classes, so that one classifier call can serve the beats of all banks.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor import beats as beats_stage
+from monitor.beat_sequence import SequenceBank
 from monitor.beats import BeatBank
 from monitor.classifier import BeatClassifier, classify
 from monitor.contract import (
@@ -120,6 +121,8 @@ class Line:
         self._detector = RPeakBank(rate_hz, capacity=capacity)
         self._beats = BeatBank(rate_hz, capacity=capacity)
         self._template = TemplateBank(rate_hz, capacity=capacity)
+        network = classifier.sequence if classifier is not None else None
+        self._sequence = SequenceBank(rate_hz, capacity=capacity, network=network)
         self.history = History(rate_hz, capacity=capacity)
         self.trace = History(rate_hz, capacity=capacity, kept_s=TRACE_S)
         self.quality = QualityBank(rate_hz, capacity=capacity)
@@ -138,6 +141,7 @@ class Line:
         self._detector.forget(rows)
         self._beats.forget(rows)
         self._template.forget(rows)
+        self._sequence.forget(rows)
         self.history.restart(rows, first)
         self.trace.restart(rows, first)
         self.quality.begin(rows, first)
@@ -162,7 +166,7 @@ class Line:
             sensed = self.sense(
                 Block(block.rows, block.first_sample + begin, block.samples[:, part], block.trusted[:, part])
             )
-            beats = classify(self.classifier, sensed.beats)
+            beats = self.place(classify(self.classifier, sensed.beats))
             ends = self.history.end[block.rows]
             events = self.conclude(block.rows, ends, sensed.peaks, beats)
             # Stable, so that signal comes before rhythm where both are known at once, however long the block.
@@ -222,6 +226,10 @@ class Line:
         beats = self._template.process(self._beats.process(block.rows, peaks, self.history))
         return LineOutput(peaks, beats, events, filtered.astype(np.float32))
 
+    def place(self, beats: Beats) -> Beats:
+        """Return `beats`, classified one by one, with the classes that they have among the athlete's last beats."""
+        return self._sequence.process(beats)
+
     def conclude(self, rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats) -> list[RhythmEvent]:
         """Read the rhythm once the beats have their classes.
 
@@ -261,7 +269,7 @@ class Line:
         self, rows: IntArray, first_sample: IntArray, *, lead_off: bool = False, for_good: bool = False
     ) -> LineOutput:
         end = self.history.end[rows]
-        beats = self._template.process(self._beats.cut_short(rows, self.history))
+        beats = self._sequence.process(self._template.process(self._beats.cut_short(rows, self.history)))
         verdicts = self._fibrillation.restart(rows, end, first_sample, for_good=for_good)
         events = self.rhythm.process(rows, end, Peaks.empty(), beats, verdicts)
         events += self.rhythm.restart(rows, end, first_sample, for_good=for_good)
@@ -324,6 +332,7 @@ class Line:
             "detector": self._detector,
             "beats": self._beats,
             "template": self._template,
+            "sequence": self._sequence,
             "history": self.history,
             "quality": self.quality,
             "fibrillation": self._fibrillation,

@@ -544,6 +544,7 @@ class Watch:
             begin += len(named)
             events = group.output.events
             if group.before is None:
+                named = group.line.place(named)
                 ends = group.line.history.end[group.rows]
                 events = events + group.line.conclude(group.rows, ends, group.output.peaks, named)
                 # Stable, so that signal comes before rhythm where both are known at once.

@@ -53,12 +53,13 @@ def adapt(
     until = int(minutes * 60 * read_record(record).rate_hz)
     beats = load_beats([record])
     adaptation = adapter.adapt(beats, f"{record}, first {minutes:g} min", until_sample=until)
-    rest = beats.where(beats.r_sample >= until)
-    _tell("without", rest.count(adapter.labels(rest, None)))
+    later = beats.r_sample >= until
+    rest = beats.where(later)
+    _tell("without", rest.count(adapter.labels(beats, None)[later]))
     if adaptation is None:
         typer.echo("no correction is better than none on the held-out beats: nothing is kept")
         return
-    _tell("with", rest.count(adapter.labels(rest, adaptation)))
+    _tell("with", rest.count(adapter.labels(beats, adaptation)[later]))
     _explain(adaptation)
     if output is not None:
         try:

@@ -50,6 +50,7 @@ def _made_up_beats(names: tuple[str, ...], per_record: int, seed: int) -> BeatSe
         complete=np.ones(count, np.bool_),
         label=label,
         missed=np.zeros((len(names), 5), np.int64),
+        rate_hz=np.full(len(names), 360.0),
     )
 
 

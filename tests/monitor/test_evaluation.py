@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from wfdb.processing import compare_annotations
 
 from monitor.annotation_writer import EXTENSION, write_annotations
+from monitor.beat_sequence import SequenceNetwork
 from monitor.cli.evaluate import register
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import RecordError, StrapwatchError, UsageError
@@ -63,6 +64,7 @@ class ByWidth:
     name = "by width"
     input_path = ""
     training_records = frozenset({"mitdb/208"})
+    sequence: SequenceNetwork | None = None
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return certainty for N or V."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor import denoise
+from monitor.beat_sequence import SequenceNetwork
 from monitor.beats import LATEST_S
 from monitor.contract import AAMI_CLASSES, Beats, Block, FloatArray, Peaks, RhythmEvent, TechnicalKind
 from monitor.history import HISTORY_S
@@ -35,6 +36,7 @@ class WidthClassifier:
     name = "width"
     input_path = "any"
     training_records: frozenset[str] = frozenset()
+    sequence: SequenceNetwork | None = None
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:
         """Return certainty in N or V."""

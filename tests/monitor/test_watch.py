@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.assembly import ReorderLimits
+from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
@@ -35,6 +36,7 @@ class SlopeClassifier:
     name: str = "slope"
     input_path: str = ""
     training_records: frozenset[str] = frozenset({"synthetic"})
+    sequence: SequenceNetwork | None = None
 
     def probabilities(self, window: FloatArray, template: FloatArray, context: FloatArray) -> FloatArray:  # noqa: ARG002 - the interface's
         """Return a V where the window swings by more than 2.5 mV."""
