@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.beat_set import NO_BEAT, BeatSet
 from models.sequence_training import SequenceSettings, fit_sequence
@@ -78,6 +79,7 @@ def cross_validate_sequence(
     beats: BeatSet,
     probabilities: FloatArray,
     described: FloatArray,
+    trust: NDArray[np.float64],
     settings: SequenceSettings,
 ) -> FloatArray:
     """Return logits of `beats` in sequence, by networks not fitted to their patients, shape ``[beats, 5]``.
@@ -88,7 +90,7 @@ def cross_validate_sequence(
         Records of one lead, as `models.splits.folds` takes them.
     beats : BeatSet
         All there is of them.
-    probabilities, described : ndarray of float32
+    probabilities, described, trust
         See `models.sequence_training.fit_sequence`.
     settings : SequenceSettings
         How each fold is trained.
@@ -97,7 +99,12 @@ def cross_validate_sequence(
     for left_out in folds(names):
         fitted = taught(beats, (*left_out, *CHOOSING_ONLY))
         tensors = fit_sequence(
-            probabilities[fitted], described[fitted], beats.label[fitted], beats.record[fitted], settings
+            probabilities[fitted],
+            described[fitted],
+            beats.label[fitted],
+            beats.record[fitted],
+            trust[fitted],
+            settings,
         )
         here = of_records(beats, left_out)
         logits[here] = network_of(tensors).layers(probabilities[here], described[here])[1]

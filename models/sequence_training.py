@@ -82,6 +82,7 @@ def fit_sequence(
     described: FloatArray,
     label: NDArray[np.int8],
     record: NDArray[np.int64],
+    trust: NDArray[np.float64],
     settings: SequenceSettings,
 ) -> dict[str, FloatArray]:
     """Return the tensors of a trained network, by the names that they have in a weights file.
@@ -96,11 +97,13 @@ def fit_sequence(
         Reference classes.
     record : ndarray of int64, shape ``[beats]``
         Which record a beat is of.
+    trust : ndarray of float64, shape ``[beats]``
+        How much a beat counts, 0 to 1.
     settings : SequenceSettings
         See there.
     """
     evidence, logits = encode_sequence(probabilities, described)
-    weight = _weights(label, record, settings.most)
+    weight = _weights(label, record, settings.most) * trust
     members = [
         _fit_member(evidence, logits, label, weight, settings, settings.seed * 100 + number)
         for number in range(settings.members)

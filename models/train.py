@@ -80,7 +80,7 @@ def train(
     from models.sequence_training import SequenceSettings, fit_sequence
     from models.sequencing import describe
     from models.softmax import softmax
-    from models.synthetic_beats import synthetic_beats
+    from models.synthetic_beats import synthetic_beats, trust_of
     from models.training import TrainingSettings
     from models.training import train as fit
 
@@ -112,10 +112,18 @@ def train(
     asked = BeatSet.join([first, second, *made_up])
     probabilities = softmax(logits)
     described = describe(asked, probabilities)
-    judged = cross_validate_sequence(first.names, asked, probabilities, described, in_sequence)[: len(first)]
+    trust = trust_of(asked)
+    judged = cross_validate_sequence(first.names, asked, probabilities, described, trust, in_sequence)[
+        : len(first)
+    ]
     fitted = taught(asked, CHOOSING_ONLY)
     sequence = fit_sequence(
-        probabilities[fitted], described[fitted], asked.label[fitted], asked.record[fitted], in_sequence
+        probabilities[fitted],
+        described[fitted],
+        asked.label[fitted],
+        asked.record[fitted],
+        trust[fitted],
+        in_sequence,
     )
     path = weights or (_WEIGHTS / "crossfit" if crossfit else _WEIGHTS) / f"{network}.safetensors"
     constants = (
