@@ -11,7 +11,8 @@ from monitor.beat_sequence import SEQUENCE_FIELDS
 from monitor.contract import AAMI_CLASSES, FloatArray
 
 _LEAST_LOGARITHM: Final = -10.0
-_LOGARITHM_UNIT: Final = 4.0
+LOGARITHM_UNIT: Final = 4.0
+"""Logits are divided by it where the network reads them."""
 _TYPICAL: Final = {"rr_change_ratio": 0.05, "rr_long_spread_ratio": 1.1}
 """What is neither small nor large, for ratios that are not 1 then."""
 _GENTLE: Final = ("rr_change_ratio",)
@@ -52,6 +53,6 @@ def encode_sequence(probabilities: FloatArray, described: FloatArray) -> tuple[F
     logarithm = np.log(np.maximum(np.where(known & _IS_LOGARITHMIC, described, _UNIT), 1e-6) / _UNIT)
     value = np.where(_IS_LOGARITHMIC, np.tanh(_STEEPNESS * logarithm), np.clip(plain, -1, 1))
     evidence = np.concatenate(
-        [logits / _LOGARITHM_UNIT, value, known[:, _FLAGS], wild[:, np.newaxis]], axis=1, dtype=np.float32
+        [logits / LOGARITHM_UNIT, value, known[:, _FLAGS], wild[:, np.newaxis]], axis=1, dtype=np.float32
     )
     return evidence, logits.astype(np.float32)

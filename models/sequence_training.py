@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.sequence_encoding import SEQUENCE_WIDTH, encode_sequence
+from models.sequence_encoding import LOGARITHM_UNIT, SEQUENCE_WIDTH, encode_sequence
 from models.sizes import SEQUENCE_PREFIX
 from monitor.contract import AAMI_CLASSES, FloatArray
 
 _CLASSES: Final = len(AAMI_CLASSES)
+_N_AND_S: Final = (AAMI_CLASSES.index("N"), AAMI_CLASSES.index("S"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class SequenceSettings:
         Share of hidden units dropped while training.
     noise : float
         Standard deviation of what is added to the logits that it starts from.
+    blind : float
+        Share of beats of which it is not told whether they are N or S alone: rhythm has to tell.
     logit_adjustment : float
         See `models.training.TrainingSettings`.
     most : tuple of float
@@ -49,12 +52,13 @@ class SequenceSettings:
 
     members: int = 5
     width: int = 32
-    steps: int = 250
+    steps: int = 150
     batch: int = 1024
     learning_rate: float = 5e-3
     weight_decay: float = 0.05
     dropout: float = 0.3
     noise: float = 0.3
+    blind: float = 0.2
     logit_adjustment: float = 0.5
     most: tuple[float, ...] = (1500.0, 300.0, 300.0, 150.0, 30.0)
     seed: int = 1
@@ -145,7 +149,13 @@ def _fit_member(
         drawn = np.minimum(drawn, len(label) - 1)
         start = logits[drawn] * np.exp(random.normal(0, 0.15, (settings.batch, 1)))
         start += random.normal(0, settings.noise, start.shape)
-        answer = network(torch.from_numpy(evidence[drawn]), torch.from_numpy(start.astype(np.float32)))
+        blind = np.flatnonzero(random.random(settings.batch) < settings.blind)
+        start[blind[:, np.newaxis], _N_AND_S] = np.logaddexp(*start[blind][:, _N_AND_S].T)[
+            :, np.newaxis
+        ] - np.log(2)
+        seen = evidence[drawn]
+        seen[:, :_CLASSES] = start / LOGARITHM_UNIT
+        answer = network(torch.from_numpy(seen), torch.from_numpy(start.astype(np.float32)))
         loss = functional.cross_entropy(answer + prior, torch.from_numpy(label[drawn].astype(np.int64)))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has left it untyped

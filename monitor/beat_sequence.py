@@ -59,6 +59,8 @@ SEQUENCE_FIELDS: Final = (
     "n_second",
     "s_second",
     "v_second",
+    "rr_before_usual_ratio",
+    "rr_before_high_ratio",
 )
 """What the stage adds to a beat, in order; NaN where unknown."""
 RR_KEPT: Final = 32
@@ -70,6 +72,8 @@ _P_STEP: Final = 2
 _QRS: Final = (_R - 36, _R + 54)
 _LIKE: Final = 0.8
 _LIKENESS: Final = CONTEXT_FIELDS.index("qrs_correlation")
+_USUAL: Final = CONTEXT_FIELDS.index("rr_before_usual_ratio")
+_HIGH: Final = CONTEXT_FIELDS.index("rr_before_high_ratio")
 _MEAN_SHARE: Final = 1 / 16
 # Classes N, S and V of the beats before: means over some 33 and some 5 beats.
 _NAMED: Final = 3
@@ -185,8 +189,11 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
         rr = context[i, 0]
         known = min(rr_count[row], RR_KEPT)
         _rhythm(rr, context[i, 1], last_rr[row, :known], out[i])
+        out[i, 27] = context[i, _USUAL]
+        out[i, 28] = context[i, _HIGH]
         like = context[i, _LIKENESS]
-        if complete[i]:
+        # A beat that no backend could name says nothing of the classes.
+        if probabilities[i].sum() > 0.5:
             for c in range(_NAMED):
                 for k in range(2):
                     out[i, 15 + k * _NAMED + c] = shares[row, k, c] / max(share_weights[row, k], 1e-6)
@@ -197,6 +204,7 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
                 last_classes[row, 0, c] = probabilities[i, c]
             share_weights[row, 0] += _SLOW * (1 - share_weights[row, 0])
             share_weights[row, 1] += _FAST * (1 - share_weights[row, 1])
+        if complete[i]:
             tall = _height(template[i], _QRS[0], _QRS[1])
             if tall < 1e-4:
                 tall = _height(window[i], _QRS[0], _QRS[1]) + 1e-4
@@ -318,7 +326,8 @@ class SequenceBank(RowStage):
         logits += np.matmul(correction[:, :, :-1], hidden[:, :, np.newaxis])[:, :, 0] + correction[:, :, -1]
         exponential = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
-        probabilities[~beats.complete] = 0.0
+        # Cut short, or no backend could name them.
+        probabilities[~beats.probabilities.any(axis=1)] = 0.0
         sure = probabilities.max(axis=1) >= network.unsure_below
         label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
         return beats.classified(probabilities, label)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.beat_sequence import SequenceNetwork
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES, Block, FloatArray
 from monitor.line import Line
@@ -34,6 +35,7 @@ class _InTurn:
     name = "rehearsal"
     input_path = ""
     training_records: frozenset[str] = frozenset()
+    sequence: SequenceNetwork | None = None
 
     def __init__(self) -> None:
         self._given = 0

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from models.card import card_path, read_card, sha256_of, write_card
 from models.runtime import SHIPPED_WEIGHTS, Classifier, load_classifier
+from models.sizes import sequence_shapes
 from monitor.beats import input_path_version
 from monitor.contract import CONTEXT_FIELDS, UNSURE_LABEL, FloatArray
 from monitor.errors import ModelError, UsageError
@@ -133,6 +134,56 @@ def test_what_is_not_as_its_card_says_is_refused(
     with pytest.raises(ModelError, match=named) as caught:
         load_classifier(small_model, device="cpu")
     assert "\n" not in str(caught.value)
+
+
+def _with_sequence(path: Path, *, members: int = 2, width: int = 4) -> None:
+    random = np.random.default_rng(1)
+    state = load_file(path)
+    shapes = sequence_shapes({"members": members, "width": width})
+    for name, shape in shapes.items():
+        state[name] = torch.from_numpy(random.standard_normal(shape).astype(np.float32))
+    save_file(state, path)
+    tensors = {name: list(value.shape) for name, value in state.items()}
+    _edit_card(path, sha256=sha256_of(path), tensors=tensors, sequence={"members": members, "width": width})
+
+
+def test_the_cards_constants_are_those_of_the_last_word(small_model: Path) -> None:
+    """Beats read in sequence: bias and temperature stand behind the second answer, none behind the first."""
+    alone = load_classifier(small_model, device="cpu")
+    assert alone.sequence is None
+    _with_sequence(small_model)
+    _edit_card(small_model, class_bias=[0.0, 1.0, 0.0, 0.0, 0.0])
+    classifier = load_classifier(small_model, device="cpu")
+    assert classifier.sequence is not None
+    assert classifier.sequence.hidden == 8
+    assert classifier.sequence.class_bias.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
+    assert classifier.sequence.temperature == read_card(small_model).temperature
+    tempered = np.log(alone.probabilities(_WINDOW, _TEMPLATE, _CONTEXT))
+    plain = np.log(classifier.probabilities(_WINDOW, _TEMPLATE, _CONTEXT))
+    np.testing.assert_allclose(
+        np.diff(plain, axis=1), read_card(small_model).temperature * np.diff(tempered, axis=1), atol=1e-3
+    )
+    by_torch = load_classifier(small_model, device="torch")
+    np.testing.assert_allclose(by_torch.probabilities(_WINDOW, _TEMPLATE, _CONTEXT), np.exp(plain), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "named"),
+    [
+        ({"members": 2, "width": 5}, "sequence.enter has shape"),
+        ({}, "sequence.enter has shape .*network grunet with the card's sizes needs none"),
+        ({"members": 2}, "members and width"),
+        ({"members": 0, "width": 4}, "members and width"),
+    ],
+)
+def test_a_network_in_sequence_that_is_not_its_cards_is_refused(
+    small_model: Path, sizes: dict[str, int], named: str
+) -> None:
+    """Sizes that are none, or do not fit the tensors, are named."""
+    _with_sequence(small_model)
+    _edit_card(small_model, sequence=sizes)
+    with pytest.raises(ModelError, match=named):
+        load_classifier(small_model, device="cpu")
 
 
 def test_devices_are_named(small_model: Path) -> None:

@@ -151,9 +151,10 @@ def test_without_a_network_beats_keep_their_class() -> None:
     assert SequenceBank(RATE_HZ, capacity=1).process(beats) is beats
 
 
-def test_beats_cut_short_stay_unsure() -> None:
-    """A beat whose window a gap cut short has no class in sequence either."""
+def test_beats_without_a_class_stay_unsure() -> None:
+    """A beat that a gap cut short, or that no backend could name, has no class in sequence either."""
     beats = replace(_beats([0.8] * 10), complete=np.arange(10) != 4)
+    beats.probabilities[4] = 0.0
     answer = SequenceBank(RATE_HZ, capacity=1, network=_network()).process(beats)
     assert answer.label[4] == UNSURE_LABEL
     assert not answer.probabilities[4].any()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, WINDOW_POINTS, Beats, FloatArray
 from monitor.naming import IN_VAIN, REST_S, BeatNaming
 from monitor.receivers.watchdog import UNNAMED_FOR_S, Watchdog
@@ -19,6 +20,7 @@ class Backend:
     name = "backend"
     input_path = ""
     training_records: frozenset[str] = frozenset()
+    sequence: SequenceNetwork | None = None
 
     def __init__(self) -> None:
         self.broken = False
