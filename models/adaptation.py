@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.softmax import softmax
 from monitor.contract import AAMI_CLASSES, BoolArray, FloatArray
 from monitor.errors import ModelError
+from monitor.wire import is_name
 
 FIRST_S: Final = 300.0
 """The customary labelled stretch at the beginning of a record."""
@@ -58,6 +59,10 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     after: float
     weight: list[list[float]]
     bias: list[float]
+
+    def matrix(self) -> FloatArray:
+        """Return weight and bias side by side, float32 of shape ``[5, hidden + 1]``."""
+        return np.column_stack([self.weight, self.bias]).astype(np.float32)
 
     def apply(self, logits: FloatArray, hidden: FloatArray) -> FloatArray:
         """Return corrected logits, float32 of shape ``[beats, 5]``.
@@ -146,6 +151,42 @@ def read_adaptation(path: Path, *, sha256: str) -> Adaptation:
             f"{path}: made for weights {adaptation.sha256[:12]}…, these are {sha256[:12]}…; make it anew"
         )
     return adaptation
+
+
+def read_corrections(folder: Path, *, sha256: str, hidden: int) -> dict[tuple[str, str], Adaptation]:
+    """Return the adaptations of all athletes in a folder, by team and athlete.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``TEAM/ATHLETE.json`` files.
+    sha256 : str
+        Of the weights that they must stand on.
+    hidden : int
+        Width of what they build on.
+
+    Raises
+    ------
+    ModelError
+        If the folder is none, a file stands elsewhere in it, or one is damaged or was made for other weights.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no folder of corrections; make it, or leave classifier.corrections out")
+    found = {}
+    for path in sorted(folder.rglob("*.json")):
+        team, *more = path.relative_to(folder).with_suffix("").parts
+        if len(more) != 1 or not (is_name(team) and is_name(more[0])):
+            raise ModelError(f"{path}: whose is it? Corrections lie in {folder}/TEAM/ATHLETE.json")
+        adaptation = read_adaptation(path, sha256=sha256)
+        shape = [len(adaptation.bias), *{len(row) for row in adaptation.weight}]
+        if shape != [len(AAMI_CLASSES), hidden] or len(adaptation.weight) != len(AAMI_CLASSES):
+            raise ModelError(
+                f"{path}: its numbers do not fit the weights; make it anew with strapwatch adapt"
+            )
+        if not np.isfinite(adaptation.matrix()).all():
+            raise ModelError(f"{path}: holds what is no number; make it anew with strapwatch adapt")
+        found[team, more[0]] = adaptation
+    return found
 
 
 def _fit(

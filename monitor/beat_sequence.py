@@ -263,11 +263,13 @@ class SequenceNetwork:
 
     @property
     def hidden(self) -> int:
-        """Width of the last hidden layer of all members together."""
-        return int(self.joint.shape[0] * self.joint.shape[2])
+        """Width of the last hidden layer of all members together, and of what they read."""
+        return int(self.joint.shape[0] * self.joint.shape[2] + self.enter.shape[1])
 
     def layers(self, probabilities: FloatArray, described: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return the last hidden layer, ``[beats, hidden]``, and logits, bias and temperature applied, ``[beats, 5]``.
+        """Return what a correction can build on, ``[beats, hidden]``, and logits, ``[beats, 5]``.
+
+        The former is the members' last hidden layer and what they read; bias and temperature are applied to the latter.
 
         Parameters
         ----------
@@ -281,7 +283,7 @@ class SequenceNetwork:
         second = np.maximum(first @ self.joint + self.joint_bias[:, np.newaxis], 0)
         added = second @ self.last + self.last_bias[:, np.newaxis]
         logits = added.mean(axis=0) + self.skip.mean() * alone
-        hidden = second.transpose(1, 0, 2).reshape(len(described), -1)
+        hidden = np.concatenate([second.transpose(1, 0, 2).reshape(len(described), -1), evidence], axis=1)
         return hidden, ((logits + self.class_bias) / np.float32(self.temperature)).astype(np.float32)
 
 
@@ -358,9 +360,25 @@ class SequenceBank(RowStage):
         )
         return described
 
-    def correct(self, row: int, correction: FloatArray) -> None:
-        """Let one row's logits be corrected by its last hidden layer, ``[5, hidden + 1]``, a constant last."""
-        self._state["correction"][row] = correction
+    def correct(self, row: int, correction: FloatArray | None) -> None:
+        """Let one row's logits be corrected by what `SequenceNetwork.layers` gives; None for no longer.
+
+        Parameters
+        ----------
+        row : int
+            Of the bank.
+        correction : ndarray of float32, shape ``[5, hidden + 1]``, or None
+            Weights, and a constant last.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another.
+        """
+        place = self._state["correction"]
+        if correction is not None and correction.shape != place.shape[1:]:
+            raise ValueError(f"correction has shape {correction.shape}, {place.shape[1:]} is needed")
+        place[row] = 0.0 if correction is None else correction
 
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""

@@ -230,6 +230,16 @@ class Line:
         """Return `beats`, classified one by one, with the classes that they have among the athlete's last beats."""
         return self._sequence.process(beats)
 
+    def correct(self, row: int, correction: FloatArray | None) -> None:
+        """Let one row's classes be corrected, see `monitor.beat_sequence.SequenceBank.correct`; None for no longer.
+
+        Raises
+        ------
+        ValueError
+            If the correction is not one of this line's classifier.
+        """
+        self._sequence.correct(row, correction)
+
     def conclude(self, rows: IntArray, ends: IntArray, peaks: Peaks, beats: Beats) -> list[RhythmEvent]:
         """Read the rhythm once the beats have their classes.
 

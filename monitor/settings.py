@@ -249,6 +249,12 @@ class ClassifierSettings(_Section):
         Path | None,
         Field(description="Weights (safetensors, its card beside it); left out: the shipped ones"),
     ] = None
+    corrections: Annotated[
+        Path | None,
+        Field(
+            description="Folder of a physician's corrections, files `TEAM/ATHLETE.json` of `strapwatch adapt`"
+        ),
+    ] = None
     device: Annotated[
         Literal["auto", "cpu", "cuda"], Field(description="`auto` and `cpu` run in NumPy, `cuda` in torch")
     ] = "auto"
@@ -437,7 +443,7 @@ def settings_hash(settings: Settings, roster: "Roster | None" = None) -> str:
     Raises
     ------
     ModelError
-        If the weights cannot be read.
+        If the weights or corrections cannot be read.
     """
     version = settings.line_config().version()
     own = {
@@ -451,17 +457,30 @@ def settings_hash(settings: Settings, roster: "Roster | None" = None) -> str:
         if (rule := section.model_dump(exclude_none=True))
     }
     of_roster = "" if roster is None else roster.limits_hash(settings.limits)
-    weights = settings.classifier.weights
-    if weights is None and not own and not of_roster:
+    weights, folder = settings.classifier.weights, settings.classifier.corrections
+    if weights is None and folder is None and not own and not of_roster:
         return version
+    try:
+        of_corrections = "" if folder is None else _folder_hash(folder.expanduser())
+    except OSError as error:
+        raise ModelError(
+            f"corrections in {folder} cannot be read: {error.strerror}; see classifier.corrections"
+        ) from error
     try:
         digest = "" if weights is None else hashlib.sha256(weights.expanduser().read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(
             f"weights {weights} cannot be read: {error.strerror}; see classifier.weights"
         ) from error
-    described = [version, own, digest, *([of_roster] if of_roster else [])]
+    described = [version, own, digest, *(part for part in (of_roster, of_corrections) if part)]
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:12]
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.json")):
+        digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

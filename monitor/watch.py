@@ -108,6 +108,9 @@ class Watch:
         Told with every alarm.
     rules : mapping of kind to RuleChange, optional
         What holds otherwise than the catalogue of alarms.
+    corrections : mapping, optional
+        A physician's corrections by team and athlete, see `monitor.beat_sequence.SequenceBank.correct`; None leaves
+        an athlete's state that is taken over as it is.
     """
 
     def __init__(
@@ -119,7 +122,9 @@ class Watch:
         reorder: ReorderLimits | None = None,
         settings_hash: str = "",
         rules: Mapping[Kind, RuleChange] | None = None,
+        corrections: Mapping[Key, FloatArray] | None = None,
     ) -> None:
+        self._corrections = None if corrections is None else dict(corrections)
         self._classifier = classifier
         self._config = config or LineConfig()
         self._limits_of = limits_of or (lambda _team, _athlete: self._config.limits)
@@ -402,6 +407,8 @@ class Watch:
         try:
             athlete.import_row(own)
             athlete.line.import_row(athlete.row, stages)
+            # What is known here holds, not what held where the state comes from: a file taken back has no effect.
+            self._correct(athlete)
             self._machine.import_athlete(team, name, alarms)
         except ValueError:
             self._release(athlete)
@@ -616,10 +623,15 @@ class Watch:
             self._lines[rate_hz] = line
         athlete.line = line
         athlete.row = line.claim(first_sample, self._limits_of(athlete.team, athlete.name))
+        self._correct(athlete)
         athlete.boot = boot
         athlete.link.begin()
         athlete.schedule.clear()
         self._owners[rate_hz, athlete.row] = athlete
+
+    def _correct(self, athlete: Athlete) -> None:
+        if athlete.line is not None and self._corrections is not None:
+            athlete.line.correct(athlete.row, self._corrections.get((athlete.team, athlete.name)))
 
     def _release(self, athlete: Athlete) -> None:
         if athlete.line is not None:

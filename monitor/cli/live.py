@@ -14,11 +14,13 @@ from monitor.cli.endings import until_signalled
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from models.runtime import Classifier
     from monitor.classifier import BeatClassifier
+    from monitor.contract import FloatArray
     from monitor.roster import Roster
     from monitor.settings import Settings
     from monitor.settings_watch import LiveSettings
-    from monitor.watch import Watch
+    from monitor.watch import Key, Watch
 
 _HELP = """Watch every strap on a broker; beats, states and alarms go to Redis.
 
@@ -107,6 +109,34 @@ def _live_settings(
     )
 
 
+def _corrections(settings: "Settings", classifier: "Classifier") -> "dict[Key, FloatArray]":
+    """Return what a physician has corrected, and tell of each: it changes what is announced."""
+    import structlog
+
+    from models.adaptation import read_corrections
+    from monitor.errors import ModelError
+
+    folder = settings.classifier.corrections
+    if folder is None:
+        return {}
+    if classifier.sequence is None:
+        raise ModelError(f"{classifier.name} takes no corrections; leave classifier.corrections out")
+    found = read_corrections(
+        folder.expanduser(), sha256=classifier.card.sha256, hidden=classifier.sequence.hidden
+    )
+    log = structlog.get_logger(__name__)
+    for (team, athlete), adaptation in found.items():
+        log.info(
+            "classes are corrected",
+            team=team,
+            athlete=athlete,
+            source=adaptation.source,
+            beats=adaptation.beats,
+            model=adaptation.model,
+        )
+    return {key: adaptation.matrix() for key, adaptation in found.items()}
+
+
 def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, Watch]":
     """Load and compile what the monitor decides with."""
     import structlog
@@ -128,6 +158,7 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
         reorder=settings.reorder_limits(),
         settings_hash=settings_hash(settings, roster),
         rules=settings.rule_changes(),
+        corrections=_corrections(settings, classifier),
     )
     structlog.stdlib.get_logger("monitor").info("getting ready", model=classifier.name)
     warm_up(classifier)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.adaptation import Adaptation, fit_adaptation, read_adaptation, write_adaptation
+from models.adaptation import (
+    Adaptation,
+    fit_adaptation,
+    read_adaptation,
+    read_corrections,
+    write_adaptation,
+)
 from monitor.contract import FloatArray
 from monitor.errors import ModelError
 
@@ -77,3 +83,28 @@ def test_a_file_goes_and_comes(tmp_path: Path) -> None:
         read_adaptation(path, sha256="ab" * 32)
     with pytest.raises(ModelError, match="cannot be read"):
         read_adaptation(tmp_path / "none.json", sha256="ab" * 32)
+
+
+def test_a_folder_holds_one_file_an_athlete(tmp_path: Path) -> None:
+    """Files are found by team and athlete; one that is nobody's, or does not fit, is refused by its path."""
+    adaptation = _fit(*_athlete())
+    assert adaptation is not None
+    (tmp_path / "red").mkdir()
+    path = tmp_path / "red" / "anna.json"
+    write_adaptation(adaptation, path)
+    found = read_corrections(tmp_path, sha256="ab" * 32, hidden=6)
+    assert found == {("red", "anna"): adaptation}
+    logits, hidden, _ = _athlete()
+    matrix = found["red", "anna"].matrix()
+    np.testing.assert_allclose(
+        logits + hidden @ matrix[:, :-1].T + matrix[:, -1], adaptation.apply(logits, hidden), rtol=1e-5
+    )
+    with pytest.raises(ModelError, match="its numbers do not fit"):
+        read_corrections(tmp_path, sha256="ab" * 32, hidden=7)
+    with pytest.raises(ModelError, match="made for weights"):
+        read_corrections(tmp_path, sha256="cd" * 32, hidden=6)
+    write_adaptation(adaptation, tmp_path / "anna.json")
+    with pytest.raises(ModelError, match="whose is it"):
+        read_corrections(tmp_path, sha256="ab" * 32, hidden=6)
+    with pytest.raises(ModelError, match="no folder"):
+        read_corrections(tmp_path / "none", sha256="ab" * 32, hidden=6)

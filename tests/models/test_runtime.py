@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from models.card import card_path, read_card, sha256_of, write_card
 from models.runtime import SHIPPED_WEIGHTS, Classifier, load_classifier
+from models.sequence_encoding import SEQUENCE_WIDTH
 from models.sizes import sequence_shapes
 from monitor.beats import input_path_version
 from monitor.contract import CONTEXT_FIELDS, UNSURE_LABEL, FloatArray
@@ -155,7 +156,7 @@ def test_the_cards_constants_are_those_of_the_last_word(small_model: Path) -> No
     _edit_card(small_model, class_bias=[0.0, 1.0, 0.0, 0.0, 0.0])
     classifier = load_classifier(small_model, device="cpu")
     assert classifier.sequence is not None
-    assert classifier.sequence.hidden == 8
+    assert classifier.sequence.hidden == 2 * 4 + SEQUENCE_WIDTH
     assert classifier.sequence.class_bias.tolist() == [0.0, 1.0, 0.0, 0.0, 0.0]
     assert classifier.sequence.temperature == read_card(small_model).temperature
     tempered = np.log(alone.probabilities(_WINDOW, _TEMPLATE, _CONTEXT))

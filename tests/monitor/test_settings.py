@@ -204,7 +204,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_hash_is_of_what_decides(load: Load, tmp_path: Path) -> None:
-    """Addresses, names and threads leave it as it is; signal, limits, athletes and weights change it."""
+    """Addresses, names and threads leave it as it is; signal, limits, athletes, weights and corrections change it."""
     plain = settings_hash(Settings.load())
     assert plain == Settings.load().line_config().version()
     for text in (
@@ -231,7 +231,12 @@ def test_hash_is_of_what_decides(load: Load, tmp_path: Path) -> None:
     first = settings_hash(load(own))
     weights.write_bytes(b"two")
     hashes |= {plain, settings_hash(load(own))}
-    assert len(hashes) == 6
+    (tmp_path / "red").mkdir()
+    corrections = f'[classifier]\ncorrections = "{tmp_path}"'
+    hashes.add(settings_hash(load(corrections)))
+    (tmp_path / "red" / "anna.json").write_text("{}")
+    hashes.add(settings_hash(load(corrections)))
+    assert len(hashes) == 8
     assert first in hashes
     weights.unlink()
     with pytest.raises(ModelError, match="cannot be read"):
