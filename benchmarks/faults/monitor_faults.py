@@ -177,6 +177,7 @@ class FailingBackend:
         self.name = classifier.name
         self.input_path = classifier.input_path
         self.training_records = classifier.training_records
+        self.sequence = classifier.sequence
         self.every = 0
         self.failed = 0
         self._calls = 0
