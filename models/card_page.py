@@ -108,10 +108,10 @@ def _results(card: ModelCard) -> str:
                 [tuple(row.values()) for row in ds2["calibration"]["answered"]],
             ),
         ]
-    if card.results.get("frozen"):
-        results = {title: part["gross"] for title, part in card.results["frozen"].items()}
-        parts += ["### Other recordings, never trained on", _summary(results)]
-        parts += [_by_class(result) for result in results.values()]
+    if card.results.get("further"):
+        results = {title: part["gross"] for title, part in card.results["further"].items()}
+        parts += ["### Other protocols, leads and recordings", _summary(results)]
+        parts += [f"{title}:\n\n{_by_class(result)}" for title, result in results.items()]
     folds = card.results.get("cross_validation")
     if folds:
         parts += [

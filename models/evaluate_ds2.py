@@ -24,8 +24,11 @@ def evaluate_ds2(
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors file; the shipped Grunet by default.")
     ] = None,
-    frozen_too: Annotated[
-        bool, typer.Option("--frozen/--no-frozen", help="Test on svdb's and edb's records kept aside too.")
+    further_too: Annotated[
+        bool,
+        typer.Option(
+            "--further/--no-further", help="Reference beats, second leads, and records kept aside, too."
+        ),
     ] = True,
     reason: Annotated[str, typer.Option(help="Why DS2 is looked at, for the log.")],
 ) -> None:
@@ -45,9 +48,8 @@ def evaluate_ds2(
     beats = load_beats(DS2, report=lambda name: print(name, flush=True))
     results = evaluate(classifier, beats)
     adapted = evaluate_adapted(Adapter(path), beats)
-    aside = (("svdb, ten records never trained on", SVDB_TESTING), ("edb, three records", EDB))
-    frozen = {title: _frozen(classifier, names) for title, names in (aside if frozen_too else ())}
-    every = {**classifier.card.results, "ds2": results, "adapted": adapted, "frozen": frozen}
+    further = _further(classifier) if further_too else classifier.card.results.get("further", {})
+    every = {**classifier.card.results, "ds2": results, "adapted": adapted, "further": further}
     card = msgspec.structs.replace(classifier.card, results=every)
     append(
         _LOG,
@@ -64,6 +66,7 @@ def evaluate_ds2(
             "temperature": card.temperature,
             **results,
             "adapted": adapted,
+            "further": {title: part["gross"] for title, part in further.items()} if further_too else {},
         },
     )
     write_card(card, path)
@@ -74,16 +77,29 @@ def evaluate_ds2(
     print(f"calibration error {results['calibration']['error']}, intervals {results['intervals']}")
     for title, part in (("without", adapted["without"]), ("with", adapted["with"])):
         print(f"after five minutes, {title} adaptation: {part['accuracy']} {part['classes']}")
-    for title, part in frozen.items():
+    for title, part in further.items():
         print(f"{title}: {part['gross']['accuracy']} {part['gross']['classes']}")
 
 
-def _frozen(classifier: "BeatClassifier", names: tuple[str, ...]) -> dict[str, Any]:
+def _further(classifier: "BeatClassifier") -> dict[str, Any]:
+    """Score what is told beside DS2's first lead from raw samples."""
     from models.beat_data import load_beats
     from models.evaluation import evaluate
+    from models.reference_beats import load_reference_beats
 
-    results = evaluate(classifier, load_beats(names))
-    return {"gross": results["gross"], "medians": results["medians"], "records": list(names)}
+    parts = {"DS2 from the reference's R peaks": load_reference_beats(DS2)}
+    parts["DS2, second lead"] = load_beats(DS2, lead=1)
+    for title, names in (("svdb, ten records never trained on", SVDB_TESTING), ("edb, three records", EDB)):
+        for lead, which in ((0, "first lead"), (1, "second lead")):
+            parts[f"{title}, {which}"] = load_beats(names, lead=lead)
+    answer = {}
+    for title, beats in parts.items():
+        results = evaluate(classifier, beats)
+        answer[title] = {
+            **{key: results[key] for key in ("gross", "without", "medians", "intervals")},
+            "records": [name.partition("#")[0] for name in beats.names],
+        }
+    return answer
 
 
 def main() -> None:
