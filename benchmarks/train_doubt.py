@@ -1,10 +1,11 @@
 """Train the second look of the detector's judge, which is asked while the last beats were doubtful.
 
-``python -m benchmarks.train_doubt OUT.npz [--rounds 2] [--seed 2]``, with mitdb, svdb, edb and the noise records bw
-and ma in ``STRAPWATCH_DATA``. The first look stays as it is. The detector makes its own training set over noisy
-mixtures (`benchmarks.noisy_mixtures`), first without a second look, then with the one fitted before; the network is
-fitted to all rounds so far. After each round F1 at ±150 and ±50 ms is printed over the recordings kept to choose by;
-neither the records kept aside nor those of the noise stress database are read.
+``python -m benchmarks.train_doubt OUT.npz [--rounds 2] [--seed 2] [--score-only]``, with mitdb, svdb, edb and the
+noise records bw and ma in ``STRAPWATCH_DATA``. The first look stays as it is. The detector makes its own training set
+over noisy mixtures (`benchmarks.noisy_mixtures`), first without a second look, then with the one fitted before; the
+network is fitted to all rounds so far. After each round F1 at ±150 and ±50 ms is printed over the recordings kept to
+choose by; neither the records kept aside nor those of the noise stress database are read. ``--score-only`` trains
+nothing and prints the same of the weights there are, without and with the second look.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from simulators.records import Record
 HIDDEN: Final = (64, 24)
 DOUBT: Final = 0.97
 """A mean probability of the last beats below which the second look is asked."""
+_RATIOS_DB: Final = (*CHOICE_SNR_DB, CLEAR_DB)
 _LEARNT_BELOW: Final = 0.98
 _BATCH: Final = 2048
 _JITTER: Final = 0.1
@@ -80,7 +82,7 @@ def see(record: Record, offset_s: float, judge: Judge, random: np.random.Generat
 def _counts(
     beats: IntArray, found: IntArray, snr_db: NDArray[np.float64], unscored: IntArray, rate_hz: float
 ) -> NDArray[np.int64]:
-    counts = np.zeros((len(CHOICE_SNR_DB), len(_WINDOWS_S), 3), np.int64)
+    counts = np.zeros((len(_RATIOS_DB), len(_WINDOWS_S), 3), np.int64)
     of_beat = snr_db[np.clip(beats, 0, len(snr_db) - 1)]
     of_found = snr_db[np.clip(found, 0, len(snr_db) - 1)]
     scored = ~inside(beats, unscored)
@@ -88,7 +90,7 @@ def _counts(
         pairs = match_beats(beats, found, window=int(window_s * rate_hz))
         extra = np.setdiff1d(np.arange(len(found)), pairs.detection)
         extra = extra[~inside(found[extra], unscored)]
-        for k, ratio in enumerate(CHOICE_SNR_DB):
+        for k, ratio in enumerate(_RATIOS_DB):
             here = scored & (of_beat == ratio)
             counts[k, place] = (
                 here[pairs.reference].sum(),
@@ -139,20 +141,22 @@ def fit(inputs: NDArray[np.float16], is_beat: NDArray[np.float32], epochs: int, 
 
 def print_choice(title: str, counts: NDArray[np.int64]) -> None:
     """Print F1 over the recordings to choose by."""
-    for ratio, of_ratio in zip(CHOICE_SNR_DB, counts.tolist(), strict=True):
+    for ratio, of_ratio in zip(_RATIOS_DB, counts.tolist(), strict=True):
         shown = [
             f"F1 at ±{1000 * window_s:.0f} ms {200 * found / max(2 * found + missed + invented, 1):.2f} %"
             for window_s, (found, missed, invented) in zip(_WINDOWS_S, of_ratio, strict=True)
         ]
-        print(f"{title:24} {ratio:4.0f} dB: {', '.join(shown)}", flush=True)
+        name = "clear" if ratio == CLEAR_DB else f"{ratio:.0f} dB"
+        print(f"{title:24} {name:>6}: {', '.join(shown)}", flush=True)
 
 
 def main() -> int:
     """Train, round after round, and write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("rpeak_judge.npz"))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--score-only", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)
@@ -160,7 +164,18 @@ def main() -> int:
     began = time.perf_counter()
     records = training_records()
     judge = load_judge()._replace(doubt=np.zeros(1))
+    records = [record for record in records if not arguments.score_only or is_for_choice(record)]
     offsets = [mark_offset_s(record, judge) for record in records]
+    if arguments.score_only:
+        for title, doubt in (("first look alone", 0.0), ("and the second", DOUBT)):
+            asked = judge._replace(doubt=np.array([doubt]))
+            of_choice = [
+                see(record, offset_s, asked, random).counts
+                for record, offset_s in zip(records, offsets, strict=True)
+                if is_for_choice(record)
+            ]
+            print_choice(title, np.sum(of_choice, axis=0))
+        return 0
     seen: list[Seen] = []
     for turn in range(arguments.rounds + 1):
         new, counts = [], []

@@ -118,10 +118,11 @@ class Strap(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Where peaks are written to: row, R peak and last sample needed; and what their quality is read from."""
+    """Where peaks are written to: row, R peak and last sample needed; what their quality is read from; quality."""
 
     peaks: NDArray[np.int64]
     trust: NDArray[np.float64]
+    quality: NDArray[np.float32]
 
 
 class Trace(NamedTuple):

@@ -351,15 +351,9 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     _search_back(row, s, settings, strap, out, counts)
         f[F_SUM], f[F_MAX], i[I_MAX_AT] = feature, largest, largest_at
         i[I_PENDING_AT], f[F_PENDING_HEIGHT], i[I_SAMPLES] = pending_at, pending_height, samples
+    for k in range(counts[0]):
+        out.quality[k] = trust(out.trust[k], judge)
     return counts
-
-
-@compiled
-def _qualities(values: NDArray[np.float64], judge: Judge) -> NDArray[np.float32]:
-    quality = np.empty(len(values), np.float32)
-    for k in range(len(values)):
-        quality[k] = trust(values[k], judge)
-    return quality
 
 
 def _settings(rate_hz: float) -> Settings:
@@ -460,17 +454,19 @@ class RPeakBank(RowStage):
             How many candidates were judged.
         """
         room = len(rows) * (int(banded.shape[1] * self._peaks_per_sample) + WAITING + 2)
-        out = Output(np.empty((room, 3), np.int64), np.empty((room, BEATS_OF_TRUST)))
+        out = Output(
+            np.empty((room, 3), np.int64), np.empty((room, BEATS_OF_TRUST)), np.empty(room, np.float32)
+        )
         bank = Strap(*(self._state[name] for name in Strap._fields))
         counts = _detect(rows, first_sample, banded, self._settings, self._judge, bank, trace, out)
-        found, values = out.peaks[: counts[0]], out.trust[: counts[0]]
+        found = out.peaks[: counts[0]]
         peaks = Peaks(
             rows=found[:, 0].copy(),
             r_sample=found[:, 1].copy(),
             known_sample=found[:, 2].copy(),
-            quality=_qualities(values, self._judge),
+            quality=out.quality[: counts[0]].copy(),
         )
-        return peaks, values, int(counts[1])
+        return peaks, out.trust[: counts[0]], int(counts[1])
 
     def restart(self, rows: IntArray) -> None:
         """Let `rows` go on after a gap: what was learnt stays, the RR interval over the gap is void."""
