@@ -237,21 +237,22 @@ async def model_damaged(conditions: Conditions) -> Outcome:
 
 async def slow_dashboards(conditions: Conditions) -> Outcome:
     """Let dashboards subscribe to every waveform and read nothing."""
+    return (await run_trial(conditions, disturb=read_nothing)).outcome
 
-    async def disturb(stage: Stage) -> None:
-        client = patient_client(stage.place.server)
-        await client.config_set("client-output-buffer-limit", "pubsub 128kb 64kb 5")
-        with contextlib.ExitStack() as stack:
-            for _ in range(8):
-                reader = stack.enter_context(socket.create_connection(("127.0.0.1", stage.place.server.port)))
-                # As little as there can be on our side: what is not read must wait with the server.
-                reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-                for athlete in ("ada", "bo", "cleo", "dan"):
-                    reader.sendall(f"SUBSCRIBE {wave_key(TEAM, athlete)}\r\n".encode())
-            await stage.until(1.0)
-        await client.aclose()
 
-    return (await run_trial(conditions, disturb=disturb)).outcome
+async def read_nothing(stage: Stage) -> None:
+    """Subscribe to every waveform as eight dashboards, until the end, and read nothing."""
+    client = patient_client(stage.place.server)
+    await client.config_set("client-output-buffer-limit", "pubsub 128kb 64kb 5")
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            reader = stack.enter_context(socket.create_connection(("127.0.0.1", stage.place.server.port)))
+            # As little as there can be on our side: what is not read must wait with the server.
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            for athlete in ("ada", "bo", "cleo", "dan"):
+                reader.sendall(f"SUBSCRIBE {wave_key(TEAM, athlete)}\r\n".encode())
+        await stage.until(1.0)
+    await client.aclose()
 
 
 @contextlib.contextmanager

@@ -115,6 +115,47 @@ async def server_slow(conditions: Conditions) -> Outcome:
     return await _with_server_away(conditions, disturb)
 
 
+async def every_network_trouble(conditions: Conditions) -> Outcome:
+    """Slow both networks down, cut the straps off, then the monitor: one after the other, each for a moment."""
+
+    async def disturb(stage: Stage) -> None:
+        place = stage.place
+        await stage.until(0.1)
+        for link in (place.straps_link, place.broker_link):
+            link.delay_s, link.bytes_per_s = 0.3, 60_000.0
+        await stage.until(0.35)
+        for link in (place.straps_link, place.broker_link):
+            await link.mend()
+        for link, over in ((place.straps_link, 0.55), (place.broker_link, 0.8)):
+            await link.cut()
+            await stage.until(over)
+            await link.mend()
+            await stage.until(over + 0.05)
+
+    return (await run_trial(conditions, disturb=disturb, outage=(0.1, 0.999))).outcome
+
+
+async def every_server_trouble(conditions: Conditions) -> Outcome:
+    """Kill the server, let it be full, read-only and slow: one after the other, each for a moment."""
+
+    async def disturb(stage: Stage) -> None:
+        await stage.until(0.15)
+        async with stage.server_trouble():
+            await asyncio.to_thread(stage.place.server.kill)
+            await stage.until(0.4)
+            await asyncio.to_thread(stage.place.server.start)
+        for begin, over, refuse in ((0.5, 0.6, _full), (0.65, 0.75, _replica)):
+            await stage.until(begin)
+            async with stage.server_trouble(), refuse(stage):
+                await stage.until(over)
+        async with stage.server_trouble():
+            stage.place.server_link.delay_s = 0.2
+            await stage.until(0.95)
+            await stage.place.server_link.mend()
+
+    return await _with_server_away(conditions, disturb)
+
+
 async def _with_server_away(conditions: Conditions, disturb: Disturb) -> Outcome:
     # Beats of that time are not in the server; they are held against what the monitor says that it could not write.
     trial = await run_trial(conditions, disturb=disturb, allow={"missed_beats": 1.0})

@@ -11,6 +11,7 @@ from benchmarks.faults.trial import TEAM, Conditions, Outcome, Stage, run_trial
 from monitor.wire import SamplePacket, encode
 
 _MOST: Final = 2**53 - 1
+_KINDS: Final = 7
 
 
 def _heart(athlete: str, seconds: float, rate_bpm: float = 80.0, rate_hz: float = 250.0) -> dict[str, Any]:
@@ -126,33 +127,31 @@ async def loose(conditions: Conditions) -> Outcome:
     return (await run_trial(conditions, straps=loose_straps)).outcome
 
 
-async def everything(conditions: Conditions) -> Outcome:
-    """Let all of these happen at once, each to athletes of its own."""
-    return (await run_trial(conditions, straps=every_trouble, hit={"shuffled"})).outcome
-
-
 async def hostile(conditions: Conditions) -> Outcome:
     """Publish what is malformed, cut short, too long, or valid and absurd."""
-    return (await run_trial(conditions, disturb=_attack)).outcome
+    return (await run_trial(conditions, disturb=attack)).outcome
 
 
-async def _attack(stage: Stage) -> None:
+async def attack(stage: Stage) -> None:
+    """Publish hostile messages through most of the session."""
     await stage.until(0.1)
     begun = asyncio.get_running_loop().time()
     lasts_s = 0.8 * stage.conditions.seconds / stage.conditions.speed
     count = 0
     async with aiomqtt.Client("127.0.0.1", stage.place.broker.port) as client:
         while asyncio.get_running_loop().time() - begun < lasts_s:
-            where, payload = _hostile(stage.chance)
+            # One of each kind first; then as it comes.
+            kind = count if count < _KINDS else stage.chance.randrange(_KINDS)
+            where, payload = _hostile(kind, stage.athletes, stage.chance)
             await client.publish(where, payload, qos=1)
             count += 1
             await asyncio.sleep(0.005)
     stage.measured["hostile messages"] = count
 
 
-def _hostile(chance: random.Random) -> tuple[str, bytes]:
-    """Return a message that is none under the name of a sound athlete, or nearly one under another."""
-    real = f"ecg/{TEAM}/{chance.choice(('ada', 'bo', 'cleo', 'dan'))}/{chance.choice(('samples', 'status'))}"
+def _hostile(kind: int, athletes: list[str], chance: random.Random) -> tuple[str, bytes]:
+    """Return a message that is none under the name of a real athlete, or an absurd one under another."""
+    real = f"ecg/{TEAM}/{chance.choice(athletes)}/{chance.choice(('samples', 'status'))}"
     packet = SamplePacket(
         version=1,
         strap=chance.choice(("s0", "s1")),
@@ -167,7 +166,6 @@ def _hostile(chance: random.Random) -> tuple[str, bytes]:
         samples=chance.randbytes(2 * chance.choice((1, 90, 1000, 30_000))),
     )
     whole = encode(packet)
-    kind = chance.randrange(7)
     if kind == 0:
         return real, chance.randbytes(chance.choice((0, 1, 100, 5_000)))
     if kind == 1:

@@ -44,7 +44,7 @@ from simulators.scenario_straps import Life, lives_of_scenario
 from simulators.verdict import Verdict, judge
 
 TEAM: Final = "faults"
-SHORT_S: Final = 32.0
+SHORT_S: Final = 26.0
 LONG_S: Final = 210.0
 SHORT_SPEED: Final = 8.0
 LONG_SPEED: Final = 3.0
@@ -113,6 +113,8 @@ class Stage:
         How the trial is run.
     chance : random.Random
         For what is to happen at random.
+    athletes : list of str
+        Who takes part.
     started_at : float
         Unix time at which the first strap took its first sample.
     server_away : list of (float, float)
@@ -125,6 +127,7 @@ class Stage:
     monitor: Monitor
     conditions: Conditions
     chance: random.Random
+    athletes: list[str]
     started_at: float = 0.0
     server_away: list[tuple[float, float]] = field(default_factory=list)
     measured: dict[str, Any] = field(default_factory=dict)
@@ -390,9 +393,9 @@ async def run_trial(
     async with place(conditions.folder) as where:
         make = monitor or (lambda there: MonitorHere(there, shipped_classifier()))
         running = make(where)
-        stage = Stage(where, running, conditions, random.Random(conditions.seed))
-        client = patient_client(where.server)
         athletes = list(dict.fromkeys(life.strap.athlete for life in lives))
+        stage = Stage(where, running, conditions, random.Random(conditions.seed), athletes)
+        client = patient_client(where.server)
         reader = ScenarioReader(client, team=TEAM, athletes=athletes, monitor_id=MONITOR_ID)
         try:
             await running.start()

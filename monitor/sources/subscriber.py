@@ -182,6 +182,8 @@ class Subscriber(asyncio.Protocol):
         self._write(_DISCONNECT)
         if self._transport is not None:
             self._transport.close()
+        # Nobody is left to ask how it ended.
+        self._ended.cancel()
 
     def abort(self) -> None:
         """End the connection without a word."""

@@ -1,6 +1,7 @@
 """The MQTT source: what it hears, what it survives, what it drops and counts."""
 
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import Callable
@@ -193,6 +194,18 @@ async def test_can_be_left_at_any_step_of_connecting(mosquitto: GuardedServer) -
         async with asyncio.timeout(3.0):
             async with MqttSource(mosquitto.url):
                 await asyncio.sleep(delay_ms / 1000)
+
+
+async def test_leaving_leaves_nothing_unasked(mosquitto: GuardedServer) -> None:
+    """Once a source is left no future is dropped with an error that nobody has seen."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    connected = asyncio.Event()
+    async with MqttSource(mosquitto.url, on_connection=lambda _: connected.set()):
+        await connected.wait()
+    await asyncio.sleep(0.2)
+    gc.collect()
+    assert told == []
 
 
 async def test_refused_login_is_said_plainly_and_tried_again(mosquitto: GuardedServer) -> None:
