@@ -16,13 +16,14 @@ from unittest import mock
 import numpy as np
 from rich.console import Console
 
-from monitor import watch as watch_stage
 from monitor.alarms import AlarmMachine
 from monitor.assembly import StrapAssembly
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES
+from monitor.naming import BeatNaming
 from monitor.rhythm import RhythmBank
 from monitor.rpeaks import RPeakBank
+from monitor.watch import Watch
 from simulators.ledger import Ledger
 from simulators.scenario import parse_scenario
 from simulators.scenario_offline import run_offline
@@ -110,13 +111,16 @@ def _leave_the_delay_in(right: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _swap_two_names(right: Callable[..., Any]) -> Callable[..., Any]:
-    def classify(*arguments: Any, **options: Any) -> Any:
-        beats = right(*arguments, **options)
-        label = beats.label.copy()
+    def name(self: BeatNaming, *arguments: Any, **options: Any) -> Any:
+        beats = right(self, *arguments, **options)
+        label, probabilities = beats.label.copy(), beats.probabilities.copy()
         label[beats.label == _V] = _N
-        return beats.classified(beats.probabilities, label)
+        probabilities[:, [_N, _V]] = np.where(
+            (beats.label == _V)[:, np.newaxis], probabilities[:, [_V, _N]], probabilities[:, [_N, _V]]
+        )
+        return beats.classified(probabilities, label)
 
-    return classify
+    return name
 
 
 def _never_reach_the_limit(right: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,7 +145,7 @@ BUGS: Final = (
     PlantedBug(
         "R peaks", "a delay of 60 samples is not corrected", RPeakBank, "process", _leave_the_delay_in
     ),
-    PlantedBug("classifier", "V is told as N", watch_stage, "classify", _swap_two_names),
+    PlantedBug("classifier", "V is told as N", BeatNaming, "name", _swap_two_names),
     PlantedBug(
         "rhythm",
         "the time without a beat never reaches its limit",
@@ -166,7 +170,7 @@ def verdict_of(classifier: BeatClassifier | None, *, strips_to: Path | None = No
     chosen = parse_scenario(SCENARIO, "planted bugs")
     ledger = Ledger(keep=True)
     lives = lives_of_scenario(chosen, speed=1.0)
-    watch = watch_stage.Watch(classifier=classifier)
+    watch = Watch(classifier=classifier)
     seen = run_offline(lives, watch, ledger, seed=chosen.seed, tick_s=_TICK_S)
     verdict = judge(chosen, lives, seen, ledger)
     if strips_to is not None:

@@ -48,7 +48,6 @@ athlete = "bo"
 alarm = "battery_low"
 at_s = 0
 within_s = 15
-optional = true
 """
 
 
