@@ -278,9 +278,9 @@ def halved_slope(signal: FloatArray, slope: FloatArray, out: FloatArray) -> None
             first, second, up = signal[2 * t, c], signal[2 * t + 1, c], slope[t, c]
             one, other = out[2 * t, c], out[2 * t + 1, c]
             for b in range(slope.shape[2]):
-                is_first = first[b] >= second[b]
-                one[b] = up[b] if is_first else _ZERO
-                other[b] = _ZERO if is_first else up[b]
+                share = up[b] if first[b] >= second[b] else _ZERO
+                one[b] = share
+                other[b] = up[b] - share
 
 
 @_loop

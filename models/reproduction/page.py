@@ -107,7 +107,7 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):
         parts += [f"### {sheet.title}", as_markdown(sheet)]
-    parts += [_LEAK, _figures(outcomes), _CHOICES.format(budget=spent)]
+    parts += [_LEAK + _leak_in_numbers(outcomes), _figures(outcomes), _CHOICES.format(budget=spent)]
     parts.append(
         _LIMITS.format(
             open=OPEN,
@@ -152,6 +152,33 @@ def _where_it_stands(outcomes: Mapping[str, dict[str, Any]]) -> str:
         baseline = "" if outcome is None else f"; baseline {outcome['figures']['baseline']:.4f}"
         lines.append(f"- {protocol} ({said}): **{four(outcome)}**{baseline}")
     return "\n".join(lines)
+
+
+def _leak_in_numbers(outcomes: Mapping[str, dict[str, Any]]) -> str:
+    """Say for each network what it finds in people it knows, and in others."""
+    lines = []
+    for network in NETWORKS:
+        known, minutes, strangers = (
+            outcomes.get(Experiment(network=network, protocol=protocol).key)
+            for protocol in (AS_THE_PAPER, OF_MINUTES, INTER_PATIENT)
+        )
+        if known is None or strangers is None:
+            continue
+        found = [100 * each["figures"]["classes"]["S"]["recall"] for each in (known, strangers)]
+        right = [100 * each["figures"]["accuracy"] for each in (known, strangers)]
+        line = (
+            f"- {network}: {right[0]:.1f} of 100 beats right in people it knows, {right[1]:.1f} in others, where "
+            f"calling every beat N has {100 * strangers['figures']['baseline']:.1f} right; of 100 S beats it finds "
+            f"{found[0]:.0f} and {found[1]:.0f}."
+        )
+        if minutes is not None:
+            line += (
+                f" Parted by whole minutes, so that no test window shares samples with training, it has "
+                f"{100 * minutes['figures']['accuracy']:.1f} right and finds "
+                f"{100 * minutes['figures']['classes']['S']['recall']:.0f}: what is left of the gap is the person."
+            )
+        lines.append(line)
+    return "\n\nIn numbers, seed 1:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _missed(outcomes: Mapping[str, dict[str, Any]], choice: Sequence[dict[str, Any]]) -> str:
