@@ -17,9 +17,10 @@ from monitor.live_state import ExerciseState
 from monitor.past_alarms import PastAlarms
 from monitor.rows import number_in
 
-VERSION: Final = 6
+VERSION: Final = 8
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
+_SCHEDULE_KEPT_S: Final = 3.0
 _PLAIN: Final = (
     "boot",
     "strap",
@@ -31,6 +32,7 @@ _PLAIN: Final = (
     "told_off_at",
     "silent_since",
     "refused",
+    "dropped",
     "exercise_at",
 )
 
@@ -58,6 +60,8 @@ class Athlete:
         again, Unix seconds.
     exercise, exercise_at : ExerciseState or None, float
         What exercise does, and when that was last looked at, Unix seconds.
+    refused, dropped : int
+        Packets that could not be used, and packets that we had no time for.
     told_off_at : float
         When the strap or its last will last said that it is off, Unix seconds.
     mind_at : float
@@ -87,6 +91,7 @@ class Athlete:
     told_off_at: float = 0.0
     silent_since: int | None = None
     refused: int = 0
+    dropped: int = 0
     recent: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT_LABELS))
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LABELS, 0))
     exercise: ExerciseState | None = None
@@ -108,6 +113,11 @@ class Athlete:
     def rate_hz(self) -> float:
         """Sampling rate; NaN before the first sample."""
         return self.line.rate_hz if self.line is not None else float("nan")
+
+    @property
+    def lost(self) -> int:
+        """Packets that the radio lost: what never came, without what we dropped ourselves."""
+        return max(self.assembly.counters.lost - self.dropped, 0)
 
     def next_stretch(self, most: int) -> list[Piece]:
         """Take the pieces that follow one another, up to `most` samples."""
@@ -139,6 +149,10 @@ class Athlete:
     def scheduled(self, piece: Piece) -> None:
         """Remember when a piece was due."""
         self.schedule.append((piece.end_sample, piece.due_at, piece.due_sample))
+        # No beat is known later than within a block after what it needed.
+        past = piece.end_sample - _SCHEDULE_KEPT_S * piece.rate_hz
+        while self.schedule[0][0] < past:
+            self.schedule.popleft()
 
     def due_at(self, sample: int) -> float:
         """Return when the packet with `sample` was due by the strap's schedule, Unix seconds."""

@@ -8,6 +8,7 @@ window's numbers is named in `input_path_version`, so weights cannot meet a wind
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from monitor.contract import (
     UNSURE_LABEL,
     WINDOW_POINTS,
     Beats,
+    BoolArray,
     FloatArray,
     IntArray,
     Peaks,
@@ -36,6 +38,8 @@ RR_KEPT: Final = 16
 MAX_RR_S: Final = 10.0
 _LANCZOS: Final = 4
 _HALF: Final = WINDOW_POINTS // 2
+
+Resembles = Callable[[IntArray, FloatArray], BoolArray]
 
 
 def input_path_version() -> str:
@@ -213,6 +217,7 @@ class BeatBank(RowStage):
         self._offsets, self._weights = _interpolation(rate_hz)
         self.last_offset = int(np.ceil((_HALF - 1) * rate_hz / denoise.GRID_HZ))
         self._latest = round(LATEST_S * rate_hz)
+        self.not_denoised = 0
         self._state = Rows(version=1, capacity=capacity)
         self._state.add("last_r", np.int64, fill=-1)
         self._state.add("rr", np.float64, (RR_KEPT,))
@@ -222,7 +227,9 @@ class BeatBank(RowStage):
         self._state.add("waiting_quality", np.float32, (WAITING,))
         self._state.add("waiting_rr", np.float32, (WAITING, 3))
 
-    def process(self, rows: IntArray, peaks: Peaks, history: History) -> Beats:
+    def process(
+        self, rows: IntArray, peaks: Peaks, history: History, *, resembles: Resembles | None = None
+    ) -> Beats:
         """Take new peaks and return the beats whose window is complete by now.
 
         Parameters
@@ -233,6 +240,8 @@ class BeatBank(RowStage):
             What the detector found in them.
         history : History
             The classifier path's samples, the newest included.
+        resembles : callable, optional
+            Tells of windows, given their rows, which of them are not worth denoising; by default all are denoised.
         """
         state = self._state
         if len(peaks):
@@ -250,7 +259,7 @@ class BeatBank(RowStage):
                 state["waiting_quality"],
                 state["waiting_rr"],
             )
-        return self._take(rows, history, cut_short=False)
+        return self._take(rows, history, cut_short=False, resembles=resembles)
 
     def cut_short(self, rows: IntArray, history: History) -> Beats:
         """Return the beats that still wait, incomplete: the signal ends here or a gap follows.
@@ -265,7 +274,9 @@ class BeatBank(RowStage):
         """Let `rows` begin with another strap."""
         self._state.reset(rows)
 
-    def _take(self, rows: IntArray, history: History, *, cut_short: bool) -> Beats:
+    def _take(
+        self, rows: IntArray, history: History, *, cut_short: bool, resembles: Resembles | None = None
+    ) -> Beats:
         state = self._state
         room = int(state["waiting_count"][rows].sum())
         if room == 0:
@@ -293,7 +304,7 @@ class BeatBank(RowStage):
         found = out[:n]
         complete = found[:, 3].astype(np.bool_)
         window = np.zeros((n, WINDOW_POINTS), np.float32)
-        window[complete] = self._windows(found[complete, 0], found[complete, 1], history)
+        window[complete] = self._windows(found[complete, 0], found[complete, 1], history, resembles)
         return Beats(
             rows=found[:, 0].copy(),
             r_sample=found[:, 1].copy(),
@@ -308,7 +319,9 @@ class BeatBank(RowStage):
             label=np.full(n, UNSURE_LABEL, np.int8),
         )
 
-    def _windows(self, rows: IntArray, r_sample: IntArray, history: History) -> FloatArray:
+    def _windows(
+        self, rows: IntArray, r_sample: IntArray, history: History, resembles: Resembles | None
+    ) -> FloatArray:
         segments = np.empty((len(rows), denoise.SEGMENT_POINTS), np.float32)
         _cut(
             history.ring,
@@ -320,4 +333,10 @@ class BeatBank(RowStage):
             self._weights,
             segments,
         )
-        return denoise.denoise(segments)[:, -WINDOW_POINTS:]
+        if resembles is None:
+            return denoise.denoise(segments)[:, -WINDOW_POINTS:]
+        window = segments[:, -WINDOW_POINTS:].copy()
+        left = resembles(rows, window)
+        window[~left] = denoise.denoise(segments[~left])[:, -WINDOW_POINTS:]
+        self.not_denoised += int(left.sum())
+        return window

@@ -1,7 +1,7 @@
 """From what an alarm can be raised again: an athlete's state from before it, and the packets that have come since.
 
-A state is kept every `STATE_EVERY_S`, the last two of them, and every packet behind the older one: between half a
-minute and a minute of signal before any alarm.
+A state is kept every `STATE_EVERY_S`, the last two of them, and every packet behind the older one: between a quarter
+and half a minute of signal before any alarm.
 """
 
 import zlib
@@ -18,7 +18,7 @@ from monitor.rhythm.limits import AthleteLimits
 from monitor.row_encoding import decode_state, encode_state
 
 VERSION: Final = 1
-STATE_EVERY_S: Final = 30.0
+STATE_EVERY_S: Final = 15.0
 MOST_BYTES: Final = 1024 * 1024
 """Packets of one athlete in memory; a strap that sends more has no evidence to go on from."""
 MOST_UNPACKED: Final = 16 * 1024 * 1024

@@ -36,11 +36,11 @@ from monitor.rhythm import AthleteLimits, BlockedBank, FibrillationBank, RhythmB
 from monitor.rows import RowStage, number_in
 from monitor.rpeaks import RPeakBank
 from monitor.template import TemplateBank
+from monitor.trace import Trace
+from monitor.usual_beats import UsualBeats
 
 MAX_BLOCK_S: Final = 1.0
 """Longer blocks are taken in parts: the history must still hold what the oldest waiting beat needs."""
-TRACE_S: Final = 40.0
-"""Seconds of signal that are kept to be shown; no stage reads them, and they do not leave with a row."""
 _SELF: Final = "line"
 
 
@@ -124,11 +124,14 @@ class Line:
         network = classifier.sequence if classifier is not None else None
         self._sequence = SequenceBank(rate_hz, capacity=capacity, network=network)
         self.history = History(rate_hz, capacity=capacity)
-        self.trace = History(rate_hz, capacity=capacity, kept_s=TRACE_S)
+        self.trace = Trace(rate_hz, capacity=capacity)
         self.quality = QualityBank(rate_hz, capacity=capacity)
         self._fibrillation = FibrillationBank(rate_hz, capacity=capacity)
         self._blocked = BlockedBank(rate_hz, capacity=capacity)
         self.rhythm = RhythmBank(rate_hz, capacity=capacity)
+        self.usual = UsualBeats(capacity=capacity)
+        self.denoise_all = True
+        """False leaves windows that resemble the athlete's usual beat as they are, see `monitor.overload`."""
 
     def claim(self, first_sample: int = 0, limits: AthleteLimits | None = None) -> int:
         """Take a row for a strap whose first sample has this index."""
@@ -142,6 +145,7 @@ class Line:
         self._beats.forget(rows)
         self._template.forget(rows)
         self._sequence.forget(rows)
+        self.usual.forget(rows)
         self.history.restart(rows, first)
         self.trace.restart(rows, first)
         self.quality.begin(rows, first)
@@ -212,7 +216,8 @@ class Line:
         self._fibrillation.process(block.rows, block.first_sample, filtered)
         self._blocked.process(block.rows, block.first_sample, block.samples)
         self.history.append(block.rows, block.first_sample, filtered)
-        self.trace.append(block.rows, block.first_sample, filtered)
+        shown = filtered.astype(np.float32)
+        self.trace.append(block.rows, block.first_sample, shown)
         peaks = self._detector.process(block.rows, block.first_sample, banded)
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
         if not settled.all():
@@ -223,8 +228,11 @@ class Line:
                 quality=np.where(settled, peaks.quality, np.float32(0.0)),
             )
         events = self.quality.process(block, peaks)
-        beats = self._template.process(self._beats.process(block.rows, peaks, self.history))
-        return LineOutput(peaks, beats, events, filtered.astype(np.float32))
+        resembles = None if self.denoise_all else self._template.resembles
+        beats = self._template.process(
+            self._beats.process(block.rows, peaks, self.history, resembles=resembles)
+        )
+        return LineOutput(peaks, beats, events, shown)
 
     def place(self, beats: Beats) -> Beats:
         """Return `beats`, classified one by one, with the classes that they have among the athlete's last beats."""
@@ -324,6 +332,12 @@ class Line:
                 stage.import_row(row, before[name])
             raise
         self._trace_from_history(row)
+        self.usual.forget(row)
+
+    @property
+    def not_denoised(self) -> int:
+        """Beats so far whose window was left as it was."""
+        return self._beats.not_denoised
 
     def usual_beat(self, row: int) -> FloatArray:
         """Return the athlete's own usual beat, millivolt of shape ``[600]``; empty as long as there is none."""
@@ -333,7 +347,7 @@ class Line:
         rows, first = np.array([row]), np.array([self.history.begin[row]])
         first[0], samples = self.history.stretch(row, int(first[0]), int(self.history.end[row]))
         self.trace.restart(rows, first)
-        self.trace.append(rows, first, samples[np.newaxis].astype(np.float64))
+        self.trace.append(rows, first, samples[np.newaxis])
 
     def _stages(self) -> dict[str, RowStage]:
         return {
@@ -354,6 +368,7 @@ class Line:
         for stage in self._stages().values():
             stage.grow(capacity)
         self.trace.grow(capacity)
+        self.usual.grow(capacity)
         self._free.extend(range(capacity - 1, self._capacity - 1, -1))
         self._capacity = capacity
 

@@ -20,6 +20,7 @@ import structlog
 from monitor.canary import canary
 from monitor.contract import Alarm
 from monitor.live_state import CANARY_EVERY_S, AthleteState, BeatEntry, MonitorState
+from monitor.overload import STEPS, LoadGovernor
 from monitor.recovery.folder import RecoveryFolder
 from monitor.recovery.resume import LOOKED_FOR_S, Resumption
 from monitor.recovery.rows import Snapshot
@@ -145,6 +146,8 @@ class LiveMonitor:
         self._commands: list[Command] = []
         self._watched: set[Key] = set()
         self._failures_told = 0
+        self._oldest_at: float | None = None
+        self.load = LoadGovernor()
         self._safe = _Safe()
         self._outgoing = _Outgoing(self._safe)
         self._computing: asyncio.Future[SinkBatch] | None = None
@@ -216,6 +219,7 @@ class LiveMonitor:
             acknowledged,
             commands,
             watched=frozenset(self._watched),
+            drops=self._source.take_drops(),
             now=self.now(),
             position=position,
         )
@@ -250,9 +254,12 @@ class LiveMonitor:
         commands: list[Command],
         *,
         watched: frozenset[Key],
+        drops: Mapping[Key, int],
         now: float,
         position: int,
     ) -> SinkBatch:
+        begun_at = min((arrival.arrived_at for arrival in arrivals), default=None)
+        self._oldest_at = begun_at if self._oldest_at is None else self._oldest_at
         for arrival in arrivals:
             self._watch.receive(arrival.topic, arrival.payload, now)
             arrival.ack()
@@ -262,7 +269,9 @@ class LiveMonitor:
             self._watch.command(command, now)
         changes, self._changes = self._changes, []
         audit = [entry for change in changes for entry in self._apply(change, now)]
+        self._watch.dropped(drops)
         batch = self._watch.tick(now, watched)
+        self._mind_load()
         batch.audit += audit
         if now - self._canary_at >= CANARY_EVERY_S:
             # Sent by the thread that raises alarms: when it is stuck, so is the canary.
@@ -277,6 +286,22 @@ class LiveMonitor:
                 for key, state in self._watch.export_due(now, SNAPSHOT_EVERY_S).items()
             ]
         return batch
+
+    def _mind_load(self) -> None:
+        """Leave things out, or do them again, by how late this tick was."""
+        late_s = 0.0 if self._oldest_at is None else time.time() - self._oldest_at
+        if not self._watch.behind:
+            self._oldest_at = None
+        before = self.load.step
+        step = self.load.look(late_s, time.monotonic())
+        if step != before:
+            self._watch.relieve(step)
+            tell = _log.warning if step > before else _log.info
+            tell(
+                "too much to do" if step > before else "more is done again",
+                left_out=STEPS[step],
+                late_s=late_s,
+            )
 
     async def _tell_again(self, resumption: Resumption) -> None:
         """Hand on what packets from before a restart brought; what stands in the server already adds nothing."""
@@ -412,6 +437,9 @@ class LiveMonitor:
             unwritten=self._unwritten(),
             unsaved=self._unsaved(),
             beats_unnamed=self._watch.naming.unnamed,
+            relief=self.load.step,
+            late_s=round(self.load.late_s, 3),
+            left_out={what: count for what, count in self._watch.left_out.items() if count},
         )
 
     def _unwritten(self) -> dict[str, int]:

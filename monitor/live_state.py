@@ -227,6 +227,8 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
         Beats by label since the session began.
     packets_received, packets_lost, packets_duplicate, packets_refused : int
         Link counters.
+    packets_dropped : int
+        What the monitor itself had no time for; not among those lost.
     packets_late, packets_other : int
         Of those received, not used: given up before they came, and of another strap, boot or place than is listened
         to.
@@ -266,6 +268,7 @@ class AthleteState(msgspec.Struct, frozen=True, kw_only=True):
     alarms: list[ActiveAlarm]
     packets_late: int = 0
     packets_other: int = 0
+    packets_dropped: int = 0
     paused_until: float = 0.0
     paused_by: str = ""
     paused_covers: str = ""
@@ -330,6 +333,12 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
         ``alarms``, which wait in memory instead.
     beats_unnamed : int
         Beats that have no class because the classifier's backend failed, since the start.
+    relief : int
+        What is left out just now because there is too much to do: a step in `monitor.overload.STEPS`, 0 for nothing.
+    late_s : float
+        How long after its arrival the last packets' effect was told, in seconds.
+    left_out : dict of str to int
+        What was left out under load since the start: waveforms, and beats not denoised or not classified.
     """
 
     monitor_id: str
@@ -353,6 +362,9 @@ class MonitorState(msgspec.Struct, frozen=True, kw_only=True):
     unwritten: dict[str, int] = {}
     unsaved: dict[str, int] = {}
     beats_unnamed: int = 0
+    relief: int = 0
+    late_s: float = 0.0
+    left_out: dict[str, int] = {}
 
 
 def by_urgency(alarms: list[ActiveAlarm]) -> list[ActiveAlarm]:

@@ -24,7 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import CONTEXT_FIELDS, RR_FIELDS, WINDOW_POINTS, Beats, IntArray
+from monitor.contract import (
+    CONTEXT_FIELDS,
+    RR_FIELDS,
+    WINDOW_POINTS,
+    Beats,
+    BoolArray,
+    FloatArray,
+    IntArray,
+)
 from monitor.rows import Rows, RowStage
 
 SHAPES: Final = 6
@@ -40,6 +48,10 @@ _LEAST_RR: Final = 8
 _LAST: Final = 8
 _TRUSTED_QUALITY: Final = 0.5
 _SAME_SHAPE: Final = 0.9
+# What a beat must have in common with the usual one to be left as it is when there is too much to do.
+_RESEMBLES: Final = 0.97
+_LIKE_SIZE: Final = 0.8
+_WELL_KNOWN: Final = 20.0
 _LEAST_SIZE: Final = 0.5
 _LARGEST_SIZE: Final = 2.0
 _EARLY: Final = 0.85
@@ -428,6 +440,20 @@ class TemplateBank(RowStage):
         )
         context = np.concatenate([beats.context[:, :RR_FIELDS], added], axis=1)
         return replace(beats, template=template, context=context)
+
+    def resembles(self, rows: IntArray, windows: FloatArray) -> BoolArray:
+        """Return which windows, shape ``[beats, 600]``, not denoised yet, look like their athlete's usual beat."""
+        timely = self._state["timely"][rows]
+        usual = timely.argmax(axis=1)
+        known = timely[np.arange(len(rows)), usual] >= _WELL_KNOWN
+        zone = slice(*_QRS)
+        one = windows[:, zone] - windows[:, zone].mean(axis=1, keepdims=True)
+        other = self._state["shapes"][rows, usual, zone]
+        other = other - other.mean(axis=1, keepdims=True)
+        size, others = np.sqrt((one * one).sum(axis=1)), np.sqrt((other * other).sum(axis=1))
+        alike = (one * other).sum(axis=1) >= _RESEMBLES * size * others
+        like: BoolArray = known & alike & (size > _LIKE_SIZE * others) & (others > _LIKE_SIZE * size)
+        return like
 
     def usual_beat(self, row: int) -> NDArray[np.float32]:
         """Return the usual beat of one row, millivolt of shape ``[600]``; empty as long as there is none."""

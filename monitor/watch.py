@@ -33,6 +33,7 @@ from monitor.evidence_log import KeptEvidence
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message
 from monitor.naming import BeatNaming
+from monitor.overload import CLASSIFYING, DENOISING, WAVEFORMS
 from monitor.recordings import recording_of
 from monitor.responses import Command
 from monitor.rhythm import AthleteLimits
@@ -149,6 +150,8 @@ class Watch:
         )
         self.counters = WatchCounters()
         self.naming = BeatNaming(classifier)
+        self._relief = 0
+        self._unasked = self._unseen_waves = 0
 
     @property
     def athletes(self) -> int:
@@ -160,10 +163,35 @@ class Watch:
         """Whether the last tick left something for the next, which should come at once."""
         return bool(self._ready)
 
+    def relieve(self, step: int) -> None:
+        """Leave out from now on what `monitor.overload.STEPS` says; 0 leaves nothing out."""
+        self._relief = step
+        for line in self._lines.values():
+            line.denoise_all = step < DENOISING
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """What was left out under load since the watch began: waveforms, and beats not denoised or not classified."""
+        return {
+            "waveforms": self._unseen_waves,
+            "denoising": sum(line.not_denoised for line in list(self._lines.values())),
+            "classifying": self._unasked,
+        }
+
+    def dropped(self, drops: Mapping[Key, int]) -> None:
+        """Take how many packets of each athlete we have dropped ourselves: those the radio did not lose."""
+        for key, count in drops.items():
+            athlete = self._athletes.get(key)
+            if athlete is not None:
+                athlete.dropped += count
+
     def lost_packets(self) -> int:
-        """Return how many packets never came, over all athletes there have been; any thread may ask."""
+        """Return how many packets never came, over all athletes there have been; any thread may ask.
+
+        Those that we dropped ourselves are not among them.
+        """
         # Copied in one step: a generator would meet the athletes whom `receive` adds meanwhile.
-        lost = sum(athlete.assembly.counters.lost for athlete in list(self._athletes.values()))
+        lost = sum(athlete.lost for athlete in list(self._athletes.values()))
         return self._lost_by_the_forgotten + lost
 
     def receive(self, topic: Topic, payload: bytes, now: float) -> None:
@@ -188,6 +216,7 @@ class Watch:
             athlete = self._athletes.get((topic.team, topic.athlete))
             if athlete is not None:
                 athlete.refused += 1
+                athlete.dropped += error.reason == "backlog"
 
     def acknowledge(self, alarm: Alarm, now: float) -> None:
         """Take an acknowledgement that somebody stored: the alarm is shown as seen from now on."""
@@ -254,6 +283,9 @@ class Watch:
         """
         output = SinkBatch()
         looked_at = frozenset(watched)
+        if looked_at and self._relief >= WAVEFORMS:
+            self._unseen_waves += len(looked_at)
+            looked_at = frozenset()
         for key, athlete in list(self._holding.items()):
             pieces = athlete.assembly.tick(now)
             if pieces:
@@ -355,10 +387,15 @@ class Watch:
         due = [key for key in due if now - self._athletes[key].exported_at >= every_s]
         # A team that came at once is spread over the rounds to follow.
         due.sort(key=lambda key: self._athletes[key].exported_at)
-        chosen = due[: 1 + len(self._athletes) // EXPORT_ROUNDS]
-        for key in chosen:
-            self._athletes[key].exported_at = now
-        return {key: self.export_athlete(*key) for key in chosen}
+        exported = {}
+        for key in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
+            athlete = self._athletes[key]
+            athlete.exported_at = now
+            exported[key] = self.export_athlete(*key)
+            if now - athlete.log.kept_at >= EVIDENCE_EVERY_S - every_s / 2:
+                # One export serves both; nobody writes into it.
+                athlete.log.keep(exported[key], boot=athlete.boot, end_sample=athlete.end_sample, now=now)
+        return exported
 
     def export_athlete(self, team: str, name: str) -> dict[str, RowState]:
         """Return all state of one athlete, stage by stage, as plain arrays.
@@ -544,7 +581,7 @@ class Watch:
         self, moved: list[_Moved], now: float, watched: frozenset[Key], output: SinkBatch
     ) -> None:
         """Classify all new beats in one call, then read rhythms and tell what there is to tell."""
-        beats = self.naming.name(Beats.join([group.output.beats for group in moved]), now)
+        beats = self._named(moved, now)
         begin = 0
         for group in moved:
             named = beats.take(slice(begin, begin + len(group.output.beats)))
@@ -573,6 +610,25 @@ class Watch:
                         beats=named,
                     )
                     output.waves.append((athlete.team, athlete.name, wave))
+
+    def _named(self, moved: list[_Moved], now: float) -> Beats:
+        """Return the beats of all groups with their classes."""
+        if self._relief < CLASSIFYING:
+            return self.naming.name(Beats.join([group.output.beats for group in moved]), now)
+        spared = [group.line.usual.spared(group.output.beats) for group in moved]
+        asked = [group.output.beats.take(~left) for group, left in zip(moved, spared, strict=True)]
+        answered = self.naming.name(Beats.join(asked), now)
+        begin, told = 0, []
+        for group, left in zip(moved, spared, strict=True):
+            beats = group.output.beats
+            own = answered.take(slice(begin, begin + len(beats) - int(left.sum())))
+            begin += len(own)
+            group.line.usual.answered(own)
+            probabilities, label = beats.probabilities.copy(), beats.label.copy()
+            probabilities[~left], label[~left] = own.probabilities, own.label
+            told.append(group.line.usual.take_over(beats.classified(probabilities, label), left))
+            self._unasked += int(left.sum())
+        return Beats.join(told)
 
     def _tell_beats(self, group: _Moved, beats: Beats, output: SinkBatch) -> None:
         for index, row in enumerate(beats.rows.tolist()):
@@ -620,6 +676,7 @@ class Watch:
                 self.counters.refuse("range")
                 return
             line = Line(rate_hz=rate_hz, config=self._config, classifier=self._classifier)
+            line.denoise_all = self._relief < DENOISING
             self._lines[rate_hz] = line
         athlete.line = line
         athlete.row = line.claim(first_sample, self._limits_of(athlete.team, athlete.name))
@@ -671,7 +728,7 @@ class Watch:
         if silent_for >= FORGET_AFTER_S:
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
             self._release(athlete)
-            self._lost_by_the_forgotten += athlete.assembly.counters.lost
+            self._lost_by_the_forgotten += athlete.lost
             key = athlete.team, athlete.name
             del self._athletes[key]
             self._holding.pop(key, None)

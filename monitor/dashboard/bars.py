@@ -8,7 +8,7 @@ from monitor.dashboard import palette
 from monitor.dashboard.drawing import Line, fit, spread
 from monitor.dashboard.palette import BAR, paint
 from monitor.dashboard.pieces import alarm_words
-from monitor.dashboard.snapshot import TEST_ALARM_MISSING, Snapshot, monitor_words
+from monitor.dashboard.snapshot import OVERLOADED, TEST_ALARM_MISSING, Snapshot, monitor_words
 
 WIDE: Final = 150
 """Screen width from which header and alarm share a line, and footer and status too."""
@@ -118,6 +118,8 @@ def alarm_bar(snapshot: Snapshot, heading: Heading, width: int) -> Line:
 
 
 def _consequence(words: str) -> str:
+    if words.startswith(OVERLOADED):
+        return "beats and alarms go on, late"
     if words == TEST_ALARM_MISSING:
         return "alarms may not arrive"
     return "they have reached nobody yet" if words.endswith("waiting") else "nobody is watched"

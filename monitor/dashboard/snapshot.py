@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from monitor.contract import PRIORITIES
 from monitor.dashboard.ledger import AlarmRecord
 from monitor.live_state import CANARY_EVERY_S, ActiveAlarm, AthleteState, BeatEntry, MonitorState
+from monitor.overload import STEPS
 from monitor.responses import ReceiverState
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ UNREADABLE_S: Final = 10.0
 MONITOR_GONE_S: Final = 5.0
 """Age from which a monitor without a heartbeat counts as gone."""
 TEST_ALARM_MISSING: Final = "test alarm missing"
+OVERLOADED: Final = "overloaded"
 CANARY_MISSING_S: Final = 3 * CANARY_EVERY_S
 """Age of the last test alarm from which alarms may not arrive either."""
 
@@ -241,6 +243,9 @@ def _present_words(monitors: list[MonitorState]) -> tuple[str, bool]:
     waiting = sum(monitor.outbox_waiting for monitor in monitors)
     if waiting:
         return f"monitor: {waiting} alarm{'s' * (waiting > 1)} waiting", False
+    relief = max(monitor.relief for monitor in monitors)
+    if relief:
+        return f"{OVERLOADED}: without {STEPS[min(relief, len(STEPS) - 1)]}", False
     return f"{len(monitors)} monitors live" if len(monitors) > 1 else "monitor live", True
 
 

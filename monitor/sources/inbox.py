@@ -1,7 +1,7 @@
 """The bounded room between a source's client and the monitor."""
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 
 from monitor.sources.source import Arrival
@@ -27,6 +27,7 @@ class Inbox:
         self._count = 0
         self._something = asyncio.Event()
         self.dropped = 0
+        self._drops: Counter[tuple[str, str]] = Counter()
 
     def __len__(self) -> int:
         """Return how many arrivals wait."""
@@ -59,6 +60,11 @@ class Inbox:
         self._something.clear()
         return arrivals
 
+    def take_drops(self) -> dict[tuple[str, str], int]:
+        """Return of which straps packets of samples were dropped since the last call, and how many."""
+        drops, self._drops = dict(self._drops), Counter()
+        return drops
+
     async def get(self) -> Arrival:
         """Wait for one arrival; straps take turns."""
         while not self._count:
@@ -75,8 +81,10 @@ class Inbox:
 
     def _drop_one(self) -> None:
         strap, queue = max(self._waiting.items(), key=lambda item: len(item[1]))
-        queue.popleft()
+        lost = queue.popleft()
         if not queue:
             del self._waiting[strap]
         self._count -= 1
         self.dropped += 1
+        if lost.topic.channel == "samples":
+            self._drops[strap] += 1

@@ -123,6 +123,10 @@ class MqttSource:
         self._raise_if_ended()
         return self._inbox.take()
 
+    def take_drops(self) -> Mapping[tuple[str, str], int]:
+        """Return of which straps packets were dropped since the last call, and how many."""
+        return self._inbox.take_drops()
+
     def __aiter__(self) -> Self:
         return self
 

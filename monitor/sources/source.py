@@ -59,6 +59,10 @@ class Source(Protocol):
         """Return all that is waiting, without waiting; each strap's messages in order of arrival."""
         ...
 
+    def take_drops(self) -> Mapping[tuple[str, str], int]:
+        """Return of which straps (team, athlete) packets were dropped since the last call, and how many."""
+        ...
+
     def __aiter__(self) -> AsyncIterator[Arrival]:
         """Iterate over arrivals one by one, for as long as the source is entered."""
         ...

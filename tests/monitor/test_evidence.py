@@ -33,7 +33,7 @@ from tests.monitor.processes import environment, run
 
 ME = Topic("red", "anna", "samples")
 PACKET_S = 0.25
-PAUSES_S = ((24.0, 26.5), (75.0, 77.6))
+PAUSES_S = ((12.0, 14.5), (75.0, 77.6))
 SECONDS = 90.0
 
 

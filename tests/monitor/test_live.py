@@ -268,6 +268,10 @@ class Quiet:
         """Return nothing."""
         return []
 
+    def take_drops(self) -> dict[tuple[str, str], int]:
+        """Return nothing."""
+        return {}
+
     async def __aiter__(self) -> AsyncIterator[Arrival]:
         """Never yield."""
         await asyncio.Event().wait()
