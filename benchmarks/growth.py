@@ -7,6 +7,7 @@ athletes, the length of packets and the heart rate, one varied at a time; fitted
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,12 +35,13 @@ def cost_ms(classifier: Any, *, athletes: int, packet_s: float, bpm: float) -> f
     """Return milliseconds of a core for a second of the signal of all athletes."""
     seconds = min(max(_ATHLETE_SECONDS / athletes, _LEAST_S), _MOST_S)
     watch = Watch(classifier=classifier)
-    load = ticks(
-        load_records(bpm), athletes, seconds=_SETTLING_S + seconds, packet_s=packet_s, tick_s=_TICK_S
-    )
+    load = ticks(_records(bpm), athletes, seconds=_SETTLING_S + seconds, packet_s=packet_s, tick_s=_TICK_S)
     cost_s(watch, (tick for _, tick in zip(range(int(_SETTLING_S / _TICK_S)), load, strict=False)))
     spent_s, _ = cost_s(watch, load)
     return 1e3 * spent_s / seconds
+
+
+_records = cache(load_records)
 
 
 def exponent(quantities: tuple[float, ...], costs: list[float]) -> float:

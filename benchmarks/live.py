@@ -36,7 +36,7 @@ from monitor.sinks import open_redis
 LATE_MOST_S: Final = 0.020
 SLACK_S: Final = 0.15
 """What latency may have beyond one packet."""
-_MONITOR: Final = "live-benchmark"
+MONITOR: Final = "live-benchmark"
 _READY_S: Final = 180.0
 _SETTLE_S: Final = 15.0
 _AT_ONCE: Final = 200
@@ -61,6 +61,8 @@ class Load:
         Which.
     profile : bool
         Ask py-spy where the monitor's time goes.
+    flame : Path or None
+        Let py-spy draw a flame graph there instead.
     """
 
     athletes: int
@@ -70,6 +72,7 @@ class Load:
     broker: str = "embedded"
     watched: int = 8
     profile: bool = False
+    flame: Path | None = None
 
 
 def measure(load: Load) -> dict[str, Any]:
@@ -79,12 +82,12 @@ def measure(load: Load) -> dict[str, Any]:
         begun = time.monotonic()
         with (Path(folder) / "monitor.log").open("wb") as log:
             monitor = spawn(
-                ["monitor", "--broker", broker.url, "--redis", server.url, "--id", _MONITOR,
+                ["monitor", "--broker", broker.url, "--redis", server.url, "--id", MONITOR,
                  "--outbox", str(Path(folder) / "outbox.sqlite3")],
                 stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         try:
-            if not asyncio.run(_ready(server.url, monitor)):
+            if not asyncio.run(is_ready(server.url, monitor)):
                 said = (Path(folder) / "monitor.log").read_text(errors="replace")
                 sys.exit(f"the monitor was not ready: {said[-500:]}")
             ready_s = time.monotonic() - begun
@@ -94,12 +97,13 @@ def measure(load: Load) -> dict[str, Any]:
             monitor.wait()
 
 
-async def _ready(url: str, monitor: "subprocess.Popen[bytes]") -> bool:
+async def is_ready(url: str, monitor: "subprocess.Popen[bytes]") -> bool:
+    """Wait for a monitor's first heartbeat with a broker; return whether it came."""
     client = open_redis(url)
     begun = time.monotonic()
     try:
         while time.monotonic() - begun < _READY_S and monitor.poll() is None:
-            state = await _state(client)
+            state = await read_state(client)
             if state is not None and state.broker_connected:
                 return True
             await asyncio.sleep(0.02)
@@ -108,8 +112,9 @@ async def _ready(url: str, monitor: "subprocess.Popen[bytes]") -> bool:
     return False
 
 
-async def _state(client: Any) -> MonitorState | None:
-    stored = await client.get(monitor_key(_MONITOR))
+async def read_state(client: Any) -> MonitorState | None:
+    """Return the monitor's heartbeat, if there is one."""
+    stored = await client.get(monitor_key(MONITOR))
     return None if stored is None else _states.decode(stored)
 
 
@@ -121,9 +126,9 @@ async def _measure(
     guarded = {"broker": _pid(broker), "server": _pid(server), "monitor": monitor.pid}
     before = {name: cpu_s(pid) for name, pid in guarded.items()}
     looking = asyncio.create_task(_look_at(server.url, min(load.watched, load.athletes)))
-    profile = Profile(monitor.pid, load.seconds) if load.profile else None
+    profile = Profile(monitor.pid, load.seconds, flame=load.flame) if load.profile or load.flame else None
     try:
-        said, straps_s = await _run_straps(load, broker.url)
+        said, straps_s = await run_straps(load, broker.url)
         state = await _settled(client, said["sent"])
         cost = {name: cpu_s(pid) - before[name] for name, pid in guarded.items()} | {"straps": straps_s}
         looking.cancel()
@@ -191,7 +196,7 @@ async def _look_at(url: str, watched: int) -> None:
         await client.aclose()
 
 
-async def _run_straps(load: Load, url: str) -> tuple[dict[str, Any], float]:
+async def run_straps(load: Load, url: str) -> tuple[dict[str, Any], float]:
     """Run the straps as a process; return what it said, and its processor seconds while it sent."""
     command = [sys.executable, "-m", "benchmarks.live_straps", str(load.athletes), "--broker", url]
     command += ["--seconds", str(load.seconds), "--packet-s", str(load.packet_s), "--bpm", str(load.bpm)]
@@ -211,13 +216,13 @@ async def _settled(client: Any, sent: int) -> MonitorState:
     begun = time.monotonic()
     while True:
         await asyncio.sleep(1.1)
-        state = await _state(client)
+        state = await read_state(client)
         if state is None:
             sys.exit("the monitor has gone")
         if state.packets_received >= sent or time.monotonic() - begun > _SETTLE_S:
             # One more heartbeat: what the last packets brought is written by then.
             await asyncio.sleep(1.1)
-            return await _state(client) or state
+            return await read_state(client) or state
 
 
 async def _latencies(client: Any, load: Load) -> tuple[dict[str, float], dict[str, float], int, int]:
@@ -333,6 +338,7 @@ def main() -> int:
     )
     parser.add_argument("--watched", type=int, default=8)
     parser.add_argument("--no-profile", action="store_true", help="do not ask py-spy for stages")
+    parser.add_argument("--flame", type=Path, help="let py-spy draw a flame graph there instead")
     parser.add_argument("--find-max", action="store_true")
     parser.add_argument(
         "--hold", type=float, default=600.0, help="seconds for which the largest number has to hold"
@@ -348,6 +354,7 @@ def main() -> int:
             broker=arguments.broker,
             watched=arguments.watched,
             profile=not arguments.no_profile,
+            flame=arguments.flame,
         )
         for athletes in arguments.athletes
     ]

@@ -22,10 +22,13 @@ class Profile:
         Which.
     seconds : float
         For how long.
+    flame : Path, optional
+        Draw a flame graph there; there is no table then.
     """
 
-    def __init__(self, pid: int, seconds: float) -> None:
-        self._file = Path(tempfile.mkstemp(suffix=".txt")[1])
+    def __init__(self, pid: int, seconds: float, *, flame: Path | None = None) -> None:
+        self._flame = flame
+        self._file = flame or Path(tempfile.mkstemp(suffix=".txt")[1])
         self._process: subprocess.Popen[bytes] | None = None
         beside = Path(sys.executable).with_name("py-spy")
         command = str(beside) if beside.exists() else shutil.which("py-spy")
@@ -34,7 +37,7 @@ class Profile:
             return
         self._process = subprocess.Popen(
             [command, "record", "--pid", str(pid), "--duration", str(int(seconds)), "--rate", str(_PER_S),
-             "--nonblocking", "--threads", "--format", "raw", "--output", str(self._file)],
+             "--nonblocking", "--threads", "--format", "flamegraph" if flame else "raw", "--output", str(self._file)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
@@ -43,6 +46,8 @@ class Profile:
         if self._process is None:
             return None
         self._process.wait()
+        if self._flame is not None:
+            return None
         counts: dict[str, Counter[str]] = {}
         total = 0
         for line in self._file.read_text(encoding="utf-8").splitlines():
