@@ -21,7 +21,7 @@ from monitor.sinks.batch import SinkBatch
 from monitor.watch import FORGET_AFTER_S, IDLE_BANK_S, MAX_RATES, MAX_ROUNDS, SILENT_AFTER_S, Watch
 from monitor.wire import SamplePacket, StatusMessage, Topic, encode
 from simulators.ledger import Ledger
-from simulators.radio import Radio, RadioSettings
+from simulators.radio import Radio, RadioSettings, Stretch
 from simulators.records import Record
 from simulators.strap import Strap
 from simulators.synthetic_team import synthetic_team
@@ -401,6 +401,23 @@ def test_an_onset_is_timed_by_the_straps_schedule_in_packets_of_any_length() -> 
         onsets.append([a.onset_at for a in told if (a.kind, a.transition) == ("pause", "raised")])
     assert len(onsets[0]) == 1
     assert onsets[1] == pytest.approx(onsets[0], abs=1e-3)
+
+
+def test_what_an_athlete_holds_does_not_grow_with_the_session(records: list[Record]) -> None:
+    """After a minute of small packets the row weighs what it did after a quarter, and every beat has its due time."""
+    strap = straps(records, packet_s=0.02)[0]
+    events = arrivals(strap, RadioSettings(dropouts_lost=(Stretch(18.0, 8.0),)))
+    watch = Watch(classifier=None)
+    quarter = len(events) // 4
+    beats = of(play(watch, events[:quarter]), strap.athlete)
+    weighed = watch.export_athlete(strap.team, strap.athlete)["watch"]["athlete"].nbytes
+    beats += of(play(watch, events[quarter:]), strap.athlete)
+    assert watch.export_athlete(strap.team, strap.athlete)["watch"]["athlete"].nbytes < 1.5 * weighed
+    assert len(beats) > 30
+    # The last sample a beat needs lies in the packet that was due then.
+    late_s = [beat.due_at - (beat.known_sample + 1) / strap.record.rate_hz for beat in beats]
+    assert min(late_s) > -1e-6
+    assert max(late_s) < 0.021
 
 
 def test_everything_about_an_athlete_moves() -> None:
