@@ -21,6 +21,8 @@ VERSION: Final = 8
 RECENT_LABELS: Final = 60
 _SCHEDULE_KEPT: Final = 4096
 _SCHEDULE_KEPT_S: Final = 3.0
+_SCHEDULE_LEAST: Final = 64
+"""Packets that are remembered however old: a beat that a long gap cut short is told with what comes after it."""
 _PLAIN: Final = (
     "boot",
     "strap",
@@ -151,7 +153,7 @@ class Athlete:
         self.schedule.append((piece.end_sample, piece.due_at, piece.due_sample))
         # No beat is known later than within a block after what it needed.
         past = piece.end_sample - _SCHEDULE_KEPT_S * piece.rate_hz
-        while self.schedule[0][0] < past:
+        while len(self.schedule) > _SCHEDULE_LEAST and self.schedule[0][0] < past:
             self.schedule.popleft()
 
     def due_at(self, sample: int) -> float:
