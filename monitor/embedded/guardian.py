@@ -5,6 +5,7 @@ its own, and holds our pipe: when the pipe closes, in order or by SIGKILL, it st
 says in one line of JSON on standard output whether the server has come up.
 """
 
+import ctypes
 import json
 import os
 import select
@@ -26,6 +27,7 @@ KILL_COMMAND: Final = b"kill\n"
 _STOP_S: Final = 1.2
 _START_S: Final = 10.0
 _POLL_S: Final = 0.2
+_PR_SET_PDEATHSIG: Final = 1
 
 
 class _Server(Protocol):
@@ -60,6 +62,11 @@ def _takes_commands(port: int) -> bool:
             return connection.recv(16).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def _die_with_guardian() -> None:
+    """Let the kernel kill this server when its guardian is gone without having stopped it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class _Valkey:
@@ -119,7 +126,11 @@ class _Command:
         if _accepts(self._port):
             raise OSError(f"port {self._port} is in use")
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            stderr=sys.stderr,
+            preexec_fn=_die_with_guardian if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
         )
         deadline = time.monotonic() + _START_S
         while not self._ready(self._port):

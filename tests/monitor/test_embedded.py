@@ -176,6 +176,18 @@ def test_guardian_that_is_told_to_end_takes_its_server_along() -> None:
         assert not server.running
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends a server without its guardian")
+@pytest.mark.parametrize("kind", [InstalledMosquitto, InstalledRedis])
+def test_guardian_that_is_killed_takes_its_server_along(kind: type[GuardedServer]) -> None:
+    """SIGKILL to a guardian leaves no server that is installed here behind."""
+    with _make(kind) as server:
+        assert server._guardian is not None
+        pids = _descendants(server._guardian.pid)
+        assert pids
+        server._guardian.kill()
+        assert _gone(pids, within_s=2.0)
+
+
 @pytest.mark.parametrize(("manner", "code"), [("plain", -signal.SIGTERM), ("stubborn", 1)])
 def test_a_child_ends_when_its_lifeline_closes(manner: str, code: int) -> None:
     """When the pipe closes a child ends by SIGTERM, and one that ignores it the hard way, within 2 s."""
