@@ -62,7 +62,7 @@ alarms-report: $(STAMP)
 chaos: $(STAMP)
 	$(BIN)/python -m benchmarks.faults.chaos $(ARGS)
 
-## make fuzz            a million and a half made-up inputs; writes docs/reports/fuzz.json (resumes from build/fuzz)
+## make fuzz            more than a million made-up inputs; writes docs/reports/fuzz.json (resumes from build/fuzz)
 fuzz: $(STAMP)
 	@$(BIN)/python -m pip install --quiet --editable '.[fuzz]' >&2
 	$(BIN)/python -m benchmarks.faults.fuzz $(ARGS)

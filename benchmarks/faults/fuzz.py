@@ -21,8 +21,8 @@ from monitor.wire import MAX_PACKET_BYTES, encode
 from simulators.strap import Strap
 from simulators.synthetic_team import synthetic_team
 
-WANTED: Final = {"wire": 1_000_000, "assembly": 500_000, "watch": 10_000}
-_ROUND: Final = {"wire": 50_000, "assembly": 50_000, "watch": 1_000}
+WANTED: Final = {"wire": 1_000_000, "assembly": 400_000, "watch": 3_000}
+_ROUND: Final = {"wire": 50_000, "assembly": 50_000, "watch": 500}
 _WORK: Final = Path("build/fuzz")
 _FOUND: Final = re.compile(r"cov: (\d+) ft: (\d+)")
 _MEGABYTES: Final = 2048
