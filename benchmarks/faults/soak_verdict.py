@@ -109,6 +109,8 @@ class Verdict:
                 self.tally.beats["beside packets lost with the broker"] += 1
             elif missing and self._near(at, "server"):
                 self.tally.beats["unwritten"] += 1
+            elif not missing and beat.r_sample in wanted:
+                self.tally.beats["renamed"] += 1
             else:
                 self.tally.beats["unexplained"] += 1
                 if self.tally.beats["unexplained"] <= 20:
@@ -154,6 +156,12 @@ class Verdict:
         if self.tally.beats["unwritten"] > unwritten:
             self.tally.failures.append(
                 f"{self.tally.beats['unwritten']} beats are not in the server, {unwritten} are told as unwritten"
+            )
+        left_out = state.left_out if state is not None else {}
+        relieved = sum(count for name, count in left_out.items() if name != "waveforms")
+        if self.tally.beats["renamed"] > relieved:
+            self.tally.failures.append(
+                f"{self.tally.beats['renamed']} beats have another name, {relieved} are told as left out under load"
             )
         if self.tally.beats["unexplained"]:
             self.tally.failures.append(f"{self.tally.beats['unexplained']} beats unexplained")
