@@ -1,5 +1,6 @@
 """Writes ``docs/reproduction.md`` and its figures from the outcomes, so that no figure on it is typed by hand."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -7,12 +8,14 @@ from typing import Any, Final
 from models.reproduction.experiments import Experiment, experiments
 from models.reproduction.fitting import Budget
 from models.reproduction.networks import NETWORKS
-from models.reproduction.outcome import is_current, read_choice
+from models.reproduction.outcome import RESULTS, is_current, read_choice
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, PROTOCOLS
 from models.reproduction.tables import OPEN, PAPER_TABLE_2, as_markdown, four, sheets
 
 FIGURES: Final = "reproduction"
 """Folder beside the page."""
+SPEED: Final = RESULTS.parent / "training-speed.json"
+"""What `benchmarks.training` wrote."""
 
 _INTRODUCTION: Final = """\
 # The paper, reproduced and told straight
@@ -22,7 +25,7 @@ Network" (IEEE Access), report an accuracy of 0.9956 for Grunet on the MIT-BIH A
 their tables and figures from raw records and puts an honest protocol beside each of them. It is written by a command,
 from JSON files in `models/reports/reproduction/`; a test checks that it says what they say.
 
-    make reproduce                                          # all runs, resumable; about a day on one core
+    make reproduce                                          # all runs, resumable; some four hours of an idle core
     strapwatch reproduce --minutes 60                       # go on for an hour
     strapwatch reproduce --list                             # which runs are done
     strapwatch reproduce --minutes 0 --page docs/reproduction.md   # this page and its figures
@@ -226,6 +229,16 @@ def _time(outcomes: Mapping[str, dict[str, Any]]) -> str:
                     "not kept: it began in torch and was resumed" if seconds is None else f"{seconds:.0f} s"
                 )
                 lines.append(f"- {network}, {protocol}: {said}")
+    speed: dict[str, dict[str, float]] = json.loads(SPEED.read_text())
+    lines += [
+        "",
+        "A training step of 256 beats on an idle machine (`python -m benchmarks.training`), milliseconds:\n",
+    ]
+    lines += ["| | torch | compiled | times as fast |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {row['torch_ms']:.1f} | {row['compiled_ms']:.1f} | {row['ratio']:.2f} |"
+        for name, row in speed.items()
+    ]
     return "\n".join(lines)
 
 

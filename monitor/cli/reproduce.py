@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _HELP = """Rebuild the Grunet paper's tables from raw records, honest protocols beside them.
 
 Every run has the same budget, leaves a JSON file, and resumes from its last epoch: stop at any time and call again. \
-Needs mitdb, and edb and svdb for their tables. All runs together take about a day on one core; the ones that tell \
-most come first.
+Needs mitdb, and edb and svdb for their tables. All runs together take some four hours of an idle core; the ones that \
+tell most come first.
 
 [bold]Example[/bold]: go on for an hour, then print the tables
 
