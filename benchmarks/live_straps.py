@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import sys
 import time
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -58,7 +57,8 @@ def _faster(record: Record, factor: float) -> Record:
     return record_of_counts(
         name=record.name,
         rate_hz=record.rate_hz,
-        lead=record.lead,
+        # One name for all, so that all frames are of one layout.
+        lead="first",
         counts=np.ascontiguousarray(counts),
         microvolts_per_count=record.microvolts_per_count,
     )
@@ -91,7 +91,7 @@ def main() -> int:
     parser.add_argument("--packet-s", type=float, default=0.25)
     parser.add_argument("--bpm", type=float, default=75.0)
     arguments = parser.parse_args()
-    records = [replace(record, lead="lead") for record in load_records(arguments.bpm)]
+    records = load_records(arguments.bpm)
     straps = straps_of(records, arguments.straps, packet_s=arguments.packet_s, boot=int(time.time()))
     herd = Herd(straps, broker=parse_mqtt_url(arguments.broker))
     # Reading and resampling records is no part of sending.
