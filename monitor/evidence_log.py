@@ -132,12 +132,38 @@ def state_of(stored: StoredEvidence) -> dict[str, RowState] | None:
     return decode_state(stored.state) if stored.state else None
 
 
-@dataclass(frozen=True, slots=True)
-class _KeptState:
+@dataclass(slots=True)
+class KeptState:
+    """A state in memory: at first as it was exported, then, once somebody has had time to pack it, compressed.
+
+    Attributes
+    ----------
+    position : int
+        Packets that had had their effect.
+    end_sample, boot : int
+        How far the strap's samples had come.
+    state : dict of str to RowState, or None
+        By stage; None where it is packed, or there is nothing before.
+    packed : bytes
+        The same, compressed.
+    """
+
     position: int
     end_sample: int
     boot: int
     state: dict[str, RowState] | None
+    packed: bytes = b""
+
+    def pack(self) -> None:
+        """Compress it; any one thread may, while another reads."""
+        if self.state is not None:
+            self.packed = zlib.compress(encode_state(self.state), 1)
+            self.state = None
+
+    def rows(self) -> dict[str, RowState] | None:
+        """Return the state by stage; None where there is nothing before."""
+        state = self.state
+        return decode_state(zlib.decompress(self.packed)) if state is None and self.packed else state
 
 
 class EvidenceLog:
@@ -148,7 +174,7 @@ class EvidenceLog:
         self._end = 0
         self._bytes = 0
         # Nothing came before the first packet.
-        self._states: list[_KeptState] = [_KeptState(0, -1, -1, None)]
+        self._states: list[KeptState] = [KeptState(0, -1, -1, None)]
         self.kept_at = 0.0
 
     def take(self, now: float, packet: bytes | None) -> None:
@@ -163,13 +189,18 @@ class EvidenceLog:
         if self._bytes > MOST_BYTES:
             self.forget()
 
-    def keep(self, state: dict[str, RowState], *, boot: int, end_sample: int, now: float) -> None:
-        """Take a state in which all packets up to now have had their effect; the one before the last leaves."""
+    def keep(self, state: dict[str, RowState], *, boot: int, end_sample: int, now: float) -> KeptState:
+        """Take a state in which all packets up to now have had their effect; the one before the last leaves.
+
+        What is returned takes less memory once it is packed.
+        """
         self.kept_at = now
-        self._states = [*self._states[-1:], _KeptState(self._end, end_sample, boot, state)]
+        kept = KeptState(self._end, end_sample, boot, state)
+        self._states = [*self._states[-1:], kept]
         while self._taken and self._end - len(self._taken) < self._states[0].position:
             _, packet = self._taken.popleft()
             self._bytes -= len(packet or b"")
+        return kept
 
     def forget(self) -> None:
         """Forget all: no alarm can be raised again before the next state is kept."""
@@ -188,4 +219,4 @@ class EvidenceLog:
         fit = [s for s in self._states if s.boot != alarm.boot or s.end_sample <= alarm.episode]
         chosen = fit[-1] if fit else self._states[0]
         since = chosen.position - (self._end - len(self._taken))
-        return chosen.state, tuple(islice(self._taken, since, None))
+        return chosen.rows(), tuple(islice(self._taken, since, None))

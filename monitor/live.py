@@ -19,6 +19,7 @@ import structlog
 
 from monitor.canary import canary
 from monitor.contract import Alarm
+from monitor.evidence_log import KeptState
 from monitor.live_state import CANARY_EVERY_S, AthleteState, BeatEntry, MonitorState
 from monitor.overload import STEPS, LoadGovernor
 from monitor.recovery.folder import RecoveryFolder
@@ -40,6 +41,7 @@ SNAPSHOT_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
 _MOST_EVIDENCE: Final = 100
+_MOST_KEPT: Final = 5_000
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -346,6 +348,7 @@ class LiveMonitor:
     async def _send_safe(self) -> None:
         """Hand on alarms, which wait for the disk; beats do not wait with them."""
         alarms, snapshots = self._safe.take()
+        kept, self._safe.kept = self._safe.kept, []
         try:
             if alarms:
                 await self._sink.write(SinkBatch(alarms=alarms))
@@ -357,6 +360,8 @@ class LiveMonitor:
         if snapshots and self._recovery is not None and self._sink.alarms_safe:
             save = self._recovery.rows.save
             await asyncio.get_running_loop().run_in_executor(self._disk, save, snapshots)
+        if kept:
+            await asyncio.get_running_loop().run_in_executor(self._disk, _pack, kept)
 
     async def _hear_acknowledgements(self) -> None:
         since = self._resumption.acknowledged_since if self._resumption is not None else None
@@ -453,6 +458,11 @@ class LiveMonitor:
         return {name: count for name, count in counts.items() if count}
 
 
+def _pack(kept: list[KeptState]) -> None:
+    for state in kept:
+        state.pack()
+
+
 class _Safe:
     """What waits for the disk: alarms, and snapshots whose alarms all came before them."""
 
@@ -460,12 +470,13 @@ class _Safe:
         self.something = asyncio.Event()
         self._alarms: list[Alarm] = []
         self._snapshots: dict[Key, Snapshot] = {}
+        self.kept: list[KeptState] = []
 
     def add(self, alarms: list[Alarm], snapshots: list[Snapshot]) -> None:
         self._alarms += alarms
         for snapshot in snapshots:
             self._snapshots[snapshot.team, snapshot.athlete] = snapshot
-        if self._alarms or self._snapshots:
+        if self._alarms or self._snapshots or self.kept:
             self.something.set()
 
     def return_alarms(self, alarms: list[Alarm]) -> None:
@@ -495,6 +506,8 @@ class _Outgoing:
         waiting = self._batch
         waiting.beats += batch.beats
         waiting.waves += batch.waves
+        # One that nobody packs costs memory, nothing else.
+        self._safe.kept = [*self._safe.kept, *batch.kept][-_MOST_KEPT:]
         self._safe.add(batch.alarms, [])
         waiting.audit += batch.audit
         waiting.evidence = [*waiting.evidence, *batch.evidence][:_MOST_EVIDENCE]

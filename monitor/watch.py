@@ -29,7 +29,7 @@ from monitor.contract import (
 from monitor.errors import PacketError
 from monitor.evidence import with_evidence
 from monitor.evidence_log import STATE_EVERY_S as EVIDENCE_EVERY_S
-from monitor.evidence_log import KeptEvidence
+from monitor.evidence_log import KeptEvidence, KeptState
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message
 from monitor.naming import BeatNaming
@@ -150,6 +150,7 @@ class Watch:
         )
         self.counters = WatchCounters()
         self.naming = BeatNaming(classifier)
+        self._unpacked: list[KeptState] = []
         self._relief = 0
         self._unasked = self._unseen_waves = 0
 
@@ -307,7 +308,7 @@ class Watch:
         self._tell_states(now, output)
         output.audit.extend(self._machine.notes())
         output.evidence.extend(found for alarm in output.alarms if (found := self._kept(alarm)) is not None)
-        self._keep_states(now)
+        self._keep_states(now, output)
         self.counters.beats += len(output.beats)
         self.counters.alarms += sum(alarm.transition == "raised" for alarm in output.alarms)
         return output
@@ -347,7 +348,7 @@ class Watch:
             taken=taken,
         )
 
-    def _keep_states(self, now: float) -> None:
+    def _keep_states(self, now: float, output: SinkBatch) -> None:
         due = [
             key
             for key, athlete in self._athletes.items()
@@ -355,10 +356,12 @@ class Watch:
         ]
         # A team that came at once is spread over the ticks to follow.
         for key in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
-            athlete = self._athletes[key]
-            athlete.log.keep(
-                self.export_athlete(*key), boot=athlete.boot, end_sample=athlete.end_sample, now=now
-            )
+            self._keep(self._athletes[key], self.export_athlete(*key), now)
+        output.kept, self._unpacked = self._unpacked, []
+
+    def _keep(self, athlete: Athlete, state: dict[str, RowState], now: float) -> None:
+        kept = athlete.log.keep(state, boot=athlete.boot, end_sample=athlete.end_sample, now=now)
+        self._unpacked.append(kept)
 
     def lost_samples(self, team: str, name: str) -> tuple[int, float] | None:
         """Return how many samples of an athlete's strap never came, and their rate; None where there are none yet."""
@@ -394,7 +397,7 @@ class Watch:
             exported[key] = self.export_athlete(*key)
             if now - athlete.log.kept_at >= EVIDENCE_EVERY_S - every_s / 2:
                 # One export serves both; nobody writes into it.
-                athlete.log.keep(exported[key], boot=athlete.boot, end_sample=athlete.end_sample, now=now)
+                self._keep(athlete, exported[key], now)
         return exported
 
     def export_athlete(self, team: str, name: str) -> dict[str, RowState]:

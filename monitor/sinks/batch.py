@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from monitor.contract import Alarm
-from monitor.evidence_log import KeptEvidence
+from monitor.evidence_log import KeptEvidence, KeptState
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry
@@ -31,6 +31,8 @@ class SinkBatch:
         States of athletes, for the disk; none may be written before the alarms above are safe.
     evidence : list of KeptEvidence
         From what alarms that were raised can be raised again.
+    kept : list of KeptState
+        States that stay in memory; whoever has time packs them.
     """
 
     beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
@@ -41,6 +43,7 @@ class SinkBatch:
     audit: list[AuditEntry] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     evidence: list[KeptEvidence] = field(default_factory=list)
+    kept: list[KeptState] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""
@@ -53,4 +56,5 @@ class SinkBatch:
             or self.audit
             or self.snapshots
             or self.evidence
+            or self.kept
         )

@@ -17,6 +17,7 @@ from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, unpacked
 from monitor.evidence_replay import replay
 from monitor.evidence_strip import around_onset, known_lines, terminal_rows
 from monitor.live_state import TEAMS_KEY
+from monitor.row_encoding import encode_state
 from monitor.sinks import (
     Outbox,
     RedisSink,
@@ -134,6 +135,20 @@ def test_an_alarm_is_raised_again(told: SinkBatch) -> None:
         assert replayed.alarm.strip is not None
         assert found.alarm.strip is not None
         assert found.alarm.strip.microvolts.endswith(replayed.alarm.strip.microvolts)
+
+
+def test_a_packed_state_is_the_same_state(told: SinkBatch) -> None:
+    """Whether a state was packed meanwhile makes no difference to what is raised again from it."""
+    found = next(found for found in told.evidence if found.state is not None)
+    log = EvidenceLog()
+    kept = log.keep(found.state or {}, boot=1, end_sample=0, now=0.0)
+    kept.pack()
+    kept.pack()
+    before = log.before(found.alarm)
+    assert before is not None
+    assert before[0] is not None
+    assert encode_state(before[0]) == encode_state(found.state or {})
+    assert len(kept.packed) < len(encode_state(found.state or {}))
 
 
 def test_another_alarm_is_told_from_it(told: SinkBatch) -> None:
