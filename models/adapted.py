@@ -33,6 +33,7 @@ class Adapter:
     def __init__(self, path: Path | None = None) -> None:
         self._classifier = load_classifier(path, device="cpu")
         self._card, self._network = load_network(path)
+        self._kept: tuple[BeatSet, tuple[FloatArray, FloatArray]] | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -41,6 +42,11 @@ class Adapter:
 
     def layers(self, beats: BeatSet) -> tuple[FloatArray, FloatArray]:
         """Return logits, bias and temperature applied, ``[beats, 5]``, and the last hidden layer, of whole records."""
+        if self._kept is None or self._kept[0] is not beats:
+            self._kept = beats, self._layers(beats)
+        return self._kept[1]
+
+    def _layers(self, beats: BeatSet) -> tuple[FloatArray, FloatArray]:
         sequence = self._classifier.sequence
         if sequence is None:
             return _layers(self._card, self._network, beats)
@@ -54,13 +60,13 @@ class Adapter:
 
     def adapt(self, beats: BeatSet, source: str, *, until_sample: int) -> Adaptation | None:
         """Fit an adaptation to the labelled beats before `until_sample`; None where none would help."""
-        first = beats.where(beats.r_sample < until_sample)
-        logits, hidden = self.layers(first)
-        chosen = first.complete & (first.label != NO_BEAT)
+        # Nothing known of a beat comes from later ones, so whole records do for their beginning, too.
+        logits, hidden = self.layers(beats)
+        chosen = (beats.r_sample < until_sample) & beats.complete & (beats.label != NO_BEAT)
         return fit_adaptation(
             logits[chosen],
             hidden[chosen],
-            first.label[chosen],
+            beats.label[chosen],
             model=f"{self._card.name} {self._card.version}",
             sha256=self._card.sha256,
             source=source,

@@ -129,6 +129,45 @@ def test_live_with_duplicates_and_reordering_equals_offline(records: list[Record
     assert watch.lost_packets() == 0
 
 
+def _believing() -> SequenceNetwork:
+    """Return a network in sequence that leaves each beat the class that it has alone."""
+
+    def encode(probabilities: FloatArray, described: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return np.zeros((len(described), 1), np.float32), np.log(np.maximum(probabilities, 1e-4))
+
+    nothing = np.zeros((1, 1, 1), np.float32)
+    return SequenceNetwork(
+        encode=encode,
+        enter=nothing,
+        enter_bias=nothing[0],
+        joint=nothing,
+        joint_bias=nothing[0],
+        last=np.zeros((1, 1, len(AAMI_CLASSES)), np.float32),
+        last_bias=np.zeros((1, len(AAMI_CLASSES)), np.float32),
+        skip=np.ones(1, np.float32),
+        class_bias=np.zeros(len(AAMI_CLASSES), np.float32),
+        temperature=1.0,
+        unsure_below=0.3,
+    )
+
+
+def test_a_correction_reaches_its_athlete_alone_and_can_be_taken_back(records: list[Record]) -> None:
+    """One athlete's beats are called S as corrected; another's stay; a watch without the file calls them N again."""
+    classifier = SlopeClassifier(sequence=_believing())
+    always_s = np.zeros((len(AAMI_CLASSES), 3), np.float32)
+    always_s[1, -1] = 50.0
+    watch = Watch(classifier=classifier, corrections={("t", "a0"): always_s})
+    events = [event for strap in straps(records[:1] * 2) for event in arrivals(strap)]
+    told = play(watch, events)
+    # The last ones may have been cut short where the signal ends.
+    assert {beat.label for beat in of(told, "a0")[:-3]} == {"S"}
+    assert "S" not in {beat.label for beat in of(told, "a1")}
+    later = Watch(classifier=classifier, corrections={})
+    later.import_athlete("t", "a0", watch.export_athlete("t", "a0"), 0.0)
+    taken_back = later.export_athlete("t", "a0")["sequence"]["correction"]
+    assert not taken_back.any()
+
+
 def test_hostile_neighbours_change_nothing(records: list[Record]) -> None:
     """Garbage, foreign topics, second straps and absurd packets leave other athletes' beats as they were."""
     quiet = play(Watch(classifier=SlopeClassifier()), [e for s in straps(records) for e in arrivals(s)])
