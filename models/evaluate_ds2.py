@@ -6,17 +6,14 @@ chooses by DS2 can be seen to have done so.
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import typer
 
-from models.splits import DS2, EDB, SVDB_TESTING
+from models.splits import DS2
 
-if TYPE_CHECKING:
-    from monitor.classifier import BeatClassifier
-
-_LOG: Final = Path(__file__).parent / "reports" / "ds2-log.jsonl"
+LOG: Final = Path(__file__).parent / "reports" / "ds2-log.jsonl"
 
 
 def evaluate_ds2(
@@ -24,12 +21,6 @@ def evaluate_ds2(
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors file; the shipped Grunet by default.")
     ] = None,
-    further_too: Annotated[
-        bool,
-        typer.Option(
-            "--further/--no-further", help="Reference beats, second leads, and records kept aside, too."
-        ),
-    ] = True,
     reason: Annotated[str, typer.Option(help="Why DS2 is looked at, for the log.")],
 ) -> None:
     """Test weights on DS2, once, and write what came out into the log and the card.
@@ -48,11 +39,10 @@ def evaluate_ds2(
     beats = load_beats(DS2, report=lambda name: print(name, flush=True))
     results = evaluate(classifier, beats)
     adapted = evaluate_adapted(Adapter(path), beats)
-    further = _further(classifier) if further_too else classifier.card.results.get("further", {})
-    every = {**classifier.card.results, "ds2": results, "adapted": adapted, "further": further}
+    every = {**classifier.card.results, "ds2": results, "adapted": adapted}
     card = msgspec.structs.replace(classifier.card, results=every)
     append(
-        _LOG,
+        LOG,
         {
             "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "reason": reason,
@@ -66,7 +56,6 @@ def evaluate_ds2(
             "temperature": card.temperature,
             **results,
             "adapted": adapted,
-            "further": {title: part["gross"] for title, part in further.items()} if further_too else {},
         },
     )
     write_card(card, path)
@@ -77,29 +66,6 @@ def evaluate_ds2(
     print(f"calibration error {results['calibration']['error']}, intervals {results['intervals']}")
     for title, part in (("without", adapted["without"]), ("with", adapted["with"])):
         print(f"after five minutes, {title} adaptation: {part['accuracy']} {part['classes']}")
-    for title, part in further.items():
-        print(f"{title}: {part['gross']['accuracy']} {part['gross']['classes']}")
-
-
-def _further(classifier: "BeatClassifier") -> dict[str, Any]:
-    """Score what is told beside DS2's first lead from raw samples."""
-    from models.beat_data import load_beats
-    from models.evaluation import evaluate
-    from models.reference_beats import load_reference_beats
-
-    parts = {"DS2 from the reference's R peaks": load_reference_beats(DS2)}
-    parts["DS2, second lead"] = load_beats(DS2, lead=1)
-    for title, names in (("svdb, ten records never trained on", SVDB_TESTING), ("edb, three records", EDB)):
-        for lead, which in ((0, "first lead"), (1, "second lead")):
-            parts[f"{title}, {which}"] = load_beats(names, lead=lead)
-    answer = {}
-    for title, beats in parts.items():
-        results = evaluate(classifier, beats)
-        answer[title] = {
-            **{key: results[key] for key in ("gross", "without", "medians", "intervals")},
-            "records": [name.partition("#")[0] for name in beats.names],
-        }
-    return answer
 
 
 def main() -> None:

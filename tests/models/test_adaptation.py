@@ -97,7 +97,10 @@ def test_a_folder_holds_one_file_an_athlete(tmp_path: Path) -> None:
     logits, hidden, _ = _athlete()
     matrix = found["red", "anna"].matrix()
     np.testing.assert_allclose(
-        logits + hidden @ matrix[:, :-1].T + matrix[:, -1], adaptation.apply(logits, hidden), rtol=1e-5
+        logits + hidden @ matrix[:, :-1].T + matrix[:, -1],
+        adaptation.apply(logits, hidden),
+        rtol=1e-3,
+        atol=1e-4,
     )
     with pytest.raises(ModelError, match="its numbers do not fit"):
         read_corrections(tmp_path, sha256="ab" * 32, hidden=7)
