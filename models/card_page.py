@@ -38,11 +38,13 @@ def _head(card: ModelCard) -> str:
         "Input: one beat's window (600 points on a 360 Hz grid, R peak in the middle, after the classifier's filters "
         "and wavelet denoising), the athlete's own usual beat as learnt without labels until then (its template), and "
         f"{len(CONTEXT_FIELDS)} values about RR intervals and the comparison with the template, as far as they are "
-        "known 0.833 s after the R peak. Output: probabilities of the AAMI classes N, S, V, F and Q, and a label: the "
+        "known 0.833 s after the R peak; then what the athlete's last beats were (RR intervals, P waves, classes). "
+        "Output: probabilities of the AAMI classes N, S, V, F and Q, and a label: the "
         f'likeliest class, or "unsure" where even that one is less likely than {card.unsure_below}.\n\n'
         "The network is in the family of Grunet (W. Ji, D. Zhu, IEEE Access): convolutions and max-pooling, a GRU over "
         "time after each of three down-sampling steps, linear up-sampling beside the encoder's features. It differs "
-        "from the paper's: a strided stem over window and template, small widths, and the context."
+        "from the paper's: a strided stem over window and template, small widths, and the context. "
+        f"{_in_sequence(card)}"
     )
 
 
@@ -64,6 +66,15 @@ def _data(card: ModelCard) -> str:
         f"- **Tested on** DS2 ({len(card.results.get('ds2', {}).get('records', {}))} records), never chosen by it. "
         "Records 201 and 202 are one person: 201 only takes part in choosing, so no weight was fitted to a patient of "
         "DS2, and results are also given without 202."
+    )
+
+
+def _in_sequence(card: ModelCard) -> str:
+    if not card.sequence:
+        return "Each beat is judged alone."
+    return (
+        f"{card.sequence['members']} small networks of {card.sequence['width']} hidden units, whose mean counts, judge "
+        "each beat once more among those before it."
     )
 
 
