@@ -88,6 +88,8 @@ async def _soak(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         try:
             await _until_ready(where, process)
+            # What has to be loaded when the server comes back is kept small.
+            await patient_client(where.server).config_set("auto-aof-rewrite-percentage", "25")
             faults = SoakFaults(where, process, straps, lossy=bad, seed=arguments.seed)
             herd = SteadfastHerd(
                 straps, broker=where.straps_address, loss_of=faults.loss_of, seed=arguments.seed
@@ -97,14 +99,15 @@ async def _soak(arguments: argparse.Namespace) -> dict[str, Any]:
                 asyncio.create_task(_watch_waves(where, straps[:8])),
                 asyncio.create_task(_keep_progress(arguments.work / "progress.json", faults, herd)),
             ]
+            running = asyncio.create_task(herd.run(seconds=seconds))
             try:
-                running = asyncio.create_task(herd.run(seconds=seconds))
+                # A fault that cannot be ended ends the soak at once.
+                await asyncio.wait({running, tasks[0]}, return_when=asyncio.FIRST_COMPLETED)
+                if tasks[0].done():
+                    tasks[0].result()
                 await running
-                for task in tasks:
-                    if task.done():
-                        task.result()
             finally:
-                await asyncio.gather(*(end(task) for task in tasks))
+                await asyncio.gather(*(end(task) for task in (running, *tasks)))
             await asyncio.sleep(_SETTLE_S)
             alive = process.poll() is None
             read = await _read(where, straps)

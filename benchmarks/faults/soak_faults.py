@@ -14,9 +14,12 @@ from typing import Any, Final, Literal
 import aiomqtt
 
 from benchmarks.faults.place import Place, patient_client
+from monitor.embedded import GuardedServer
+from monitor.errors import ServerError
 from monitor.live_state import wave_key
 from simulators.strap import Strap
 
+_STARTS: Final = 12
 Reach = Literal["broker", "server", "packets", "none"]
 """What may be lost by a fault: packets that a broker had taken, beats on their way to the server, packets of the
 radio, or nothing."""
@@ -112,13 +115,13 @@ class SoakFaults:
         """Kill the broker; it comes back with its sessions."""
         await asyncio.to_thread(self._place.broker.kill)
         await asyncio.sleep(lasts_s)
-        await asyncio.to_thread(self._place.broker.start)
+        await _start(self._place.broker)
 
     async def broker_restarted(self, lasts_s: float) -> None:
         """Stop the broker in order; it comes back with its sessions."""
         await asyncio.to_thread(self._place.broker.stop)
         await asyncio.sleep(lasts_s)
-        await asyncio.to_thread(self._place.broker.start)
+        await _start(self._place.broker)
 
     async def broker_slow(self, lasts_s: float) -> None:
         """Let everything from and to the broker take longer."""
@@ -149,7 +152,7 @@ class SoakFaults:
         """Kill the server; it comes back with its data."""
         await asyncio.to_thread(self._place.server.kill)
         await asyncio.sleep(lasts_s)
-        await asyncio.to_thread(self._place.server.start)
+        await _start(self._place.server)
 
     async def server_full(self, lasts_s: float) -> None:
         """Leave the server no memory to write into."""
@@ -208,6 +211,18 @@ class SoakFaults:
         client = patient_client(self._place.server)
         await client.config_set(name, value)
         await client.aclose()
+
+
+async def _start(server: GuardedServer) -> None:
+    """Start a server that has much to load, on a machine that does other work too, as often as it takes."""
+    for attempt in range(_STARTS):
+        try:
+            await asyncio.to_thread(server.start)
+        except ServerError:
+            if attempt == _STARTS - 1:
+                raise
+        else:
+            return
 
 
 @dataclass(frozen=True, slots=True)
