@@ -4,6 +4,8 @@ Works in chunks and resumes where it stopped; what is done lies in ``build/alarm
 model and settings are the same. Recordings that the model was trained on are run with the cross-fitted weights.
 
     python -m benchmarks.alarms_report --hours 150 --out docs/reports/alarms.json
+
+On several cores: one process each with ``--share 0 2`` and ``--share 1 2``, then the command without.
 """
 
 import argparse
@@ -42,7 +44,7 @@ CHUNKS: Final = Path("build/alarms-report")
 CROSS_WEIGHTS: Final = Path("models/weights/crossfit/grunet.safetensors")
 SEED: Final = 20261122
 SESSION_S: Final = 3600.0
-SESSIONS: Final = 15
+SESSIONS: Final = 10
 """Sessions that make a chunk."""
 MOTION_DB: Final = (24.0, 18.0, 12.0, 6.0)
 """Ratio of an athlete's QRS to the motion at full effort, one after the other."""
@@ -60,6 +62,13 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=150.0, help="hours of training sessions")
     parser.add_argument("--out", type=Path, default=Path("docs/reports/alarms.json"))
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long, and report")
+    parser.add_argument(
+        "--share",
+        type=int,
+        nargs=2,
+        metavar=("K", "N"),
+        help="do every N-th chunk from the K-th (0 is the first) on and write no report: one process a core",
+    )
     arguments = parser.parse_args()
     began = perf_counter()
     commit = subprocess.run(
@@ -68,8 +77,11 @@ def main() -> None:
     models = (load_classifier(threads=1), load_classifier(CROSS_WEIGHTS, threads=1))
     version = _version(models)
     done: dict[str, list[dict[str, Any]]] = {}
-    for name, make in _chunks(arguments.hours):
+    first, every = arguments.share or (0, 1)
+    for number, (name, make) in enumerate(_chunks(arguments.hours)):
         file = CHUNKS / version / f"{name}.json"
+        if number % every != first:
+            continue
         if not file.is_file():
             if perf_counter() - began > 60.0 * arguments.minutes:
                 continue
@@ -80,6 +92,8 @@ def main() -> None:
             file.write_text(json.dumps({"seconds": perf_counter() - started, "scores": scores}))
             print(f"{name}: {perf_counter() - started:.0f} s", flush=True)
         done[name] = [json.loads(file.read_text())]
+    if arguments.share:
+        return
     summary = _summary(done, models, commit)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
@@ -261,8 +275,9 @@ def _score(plain: dict[str, Any]) -> AlarmScore:
 
 
 def _version(models: Sequence[Classifier]) -> str:
-    """Return a hash of what decides: settings, models and the rhythm's own code."""
-    code = b"".join(file.read_bytes() for file in sorted(Path(rhythm.__file__).parent.glob("*.py")))
+    """Return a hash of what decides: settings, models, the rhythm's own code, and what is asked of it."""
+    files = [Path(__file__), *sorted(Path(rhythm.__file__).parent.glob("*.py"))]
+    code = b"".join(file.read_bytes() for file in files)
     decides = [
         LineConfig().version(),
         *(model.card.sha256 for model in models),
