@@ -44,7 +44,7 @@ CHUNKS: Final = Path("build/alarms-report")
 CROSS_WEIGHTS: Final = Path("models/weights/crossfit/grunet.safetensors")
 SEED: Final = 20261122
 SESSION_S: Final = 3600.0
-SESSIONS: Final = 10
+SESSIONS: Final = 25
 """Sessions that make a chunk."""
 MOTION_DB: Final = (24.0, 18.0, 12.0, 6.0)
 """Ratio of an athlete's QRS to the motion at full effort, one after the other."""
