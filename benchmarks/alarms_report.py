@@ -44,8 +44,9 @@ CHUNKS: Final = Path("build/alarms-report")
 CROSS_WEIGHTS: Final = Path("models/weights/crossfit/grunet.safetensors")
 SEED: Final = 20261122
 SESSION_S: Final = 3600.0
-SESSIONS: Final = 25
-"""Sessions that make a chunk."""
+SESSIONS: Final = 6
+RECORDINGS: Final = 8
+"""Sessions, and recordings, that make a chunk: some minutes of a core that has other things to do."""
 MOTION_DB: Final = (24.0, 18.0, 12.0, 6.0)
 """Ratio of an athlete's QRS to the motion at full effort, one after the other."""
 AMPLIFIER_MV: Final = 5.0
@@ -106,9 +107,9 @@ def _chunks(hours: float) -> "Iterator[tuple[str, Any]]":
         stems = records_in(folder) if folder.is_dir() else []
         if not stems:
             print(f"{folder}: no recordings; set STRAPWATCH_DATA to have them in the report", flush=True)
-        for begin in range(0, len(stems), 8):
-            share = stems[begin : begin + 8]
-            yield f"rec-{database}-{begin:02d}", lambda share=share: [read_record(stem) for stem in share]
+        for begin in range(0, len(stems), RECORDINGS):
+            share = stems[begin : begin + RECORDINGS]
+            yield f"rec-{database}-{begin:03d}", lambda share=share: [read_record(stem) for stem in share]
     for kind in ("asystole", "asystole_p", "ventricular_fibrillation", "ventricular_tachycardia"):
         yield f"grave-{kind}", lambda kind=kind: [_grave(kind, number) for number in range(GRAVE)]
     for begin in range(0, round(hours), SESSIONS):

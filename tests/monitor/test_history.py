@@ -6,6 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.history import HISTORY_S, History
+from monitor.trace import TRACE_S, Trace
 
 ROW = np.array([0])
 
@@ -77,3 +78,23 @@ def test_rows_leave_and_arrive_whole() -> None:
     assert other.stretch(3, 400, 700)[1].tolist() == [float(s) for s in range(400, 700)]
     with pytest.raises(ValueError, match="row state"):
         other.import_row(3, History(360.0, capacity=1).export_row(0))
+
+
+def test_a_trace_is_a_history_in_whole_microvolts() -> None:
+    """It gives back the last half minute to half a microvolt, the edge for what does not fit."""
+    random = np.random.default_rng(2)
+    trace, history = Trace(100.0, capacity=2), History(100.0, capacity=2, kept_s=TRACE_S)
+    rows, first = np.array([1]), np.array([500])
+    for ring in (trace, history):
+        ring.restart(rows, first)
+    signal = random.normal(0.0, 1.0, (1, 2000))
+    signal[0, 7] = 99.0
+    for begin in range(0, signal.shape[1], 333):
+        part = signal[:, begin : begin + 333]
+        for ring in (trace, history):
+            ring.append(rows, first + begin, part)
+    begin, shown = trace.stretch(1, 0, 10**6)
+    assert (begin, len(shown)) == (500, signal.shape[1])
+    assert shown[7] == np.float32(32.767)
+    shown[7] = signal[0, 7]
+    np.testing.assert_allclose(shown, history.stretch(1, 0, 10**6)[1], atol=0.00051)
