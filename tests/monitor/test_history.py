@@ -92,7 +92,7 @@ def test_a_trace_is_a_history_in_whole_microvolts() -> None:
     for begin in range(0, signal.shape[1], 333):
         part = signal[:, begin : begin + 333]
         for ring in (trace, history):
-            ring.append(rows, first + begin, part)
+            ring.append(rows, first + begin, part.astype(np.float32))
     begin, shown = trace.stretch(1, 0, 10**6)
     assert (begin, len(shown)) == (500, signal.shape[1])
     assert shown[7] == np.float32(32.767)
