@@ -136,22 +136,23 @@ async def every_network_trouble(conditions: Conditions) -> Outcome:
 
 
 async def every_server_trouble(conditions: Conditions) -> Outcome:
-    """Kill the server, let it be full, read-only and slow: one after the other, each for a moment."""
+    """Let the server be slow, full and read-only, and kill it: one after the other, each for a moment."""
 
     async def disturb(stage: Stage) -> None:
-        await stage.until(0.15)
+        await stage.until(0.1)
         async with stage.server_trouble():
-            await asyncio.to_thread(stage.place.server.kill)
+            stage.place.server_link.delay_s = 0.2
             await stage.until(0.4)
-            await asyncio.to_thread(stage.place.server.start)
-        for begin, over, refuse in ((0.5, 0.6, _full), (0.65, 0.75, _replica)):
+            await stage.place.server_link.mend()
+        # What killed connections wait for before they try again would hide the others, so that comes last.
+        for begin, over, refuse in ((0.45, 0.64, _full), (0.66, 0.8, _replica)):
             await stage.until(begin)
             async with stage.server_trouble(), refuse(stage):
                 await stage.until(over)
         async with stage.server_trouble():
-            stage.place.server_link.delay_s = 0.2
+            await asyncio.to_thread(stage.place.server.kill)
             await stage.until(0.95)
-            await stage.place.server_link.mend()
+            await asyncio.to_thread(stage.place.server.start)
 
     return await _with_server_away(conditions, disturb)
 
