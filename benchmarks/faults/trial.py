@@ -551,7 +551,9 @@ def _compare_alarms(trial: Trial, hit: set[str]) -> None:
     twice = sum(count - 1 for count in transitions.values())
     if twice:
         trial.outcome.failures.append(f"{twice} transitions of alarms are told twice")
-    told, wanted = (_raised(seen, hit) for seen in (trial.seen, trial.expected))
+    # Whoever is nobody's athlete, such as a hostile sender's, is not judged.
+    ours = {life.strap.athlete for life in trial.lives} - hit
+    told, wanted = (_raised(seen, ours) for seen in (trial.seen, trial.expected))
     for name, difference in (("missing", wanted - told), ("extra", told - wanted)):
         trial.outcome.failures += [f"alarm {name}: {alarm}" for alarm in sorted(difference)]
     trial.outcome.measured["alarms"] = {
@@ -560,11 +562,11 @@ def _compare_alarms(trial: Trial, hit: set[str]) -> None:
     }
 
 
-def _raised(seen: Seen, hit: set[str]) -> set[tuple[str, int, str, int]]:
+def _raised(seen: Seen, ours: set[str]) -> set[tuple[str, int, str, int]]:
     return {
         (alarm.athlete, alarm.boot, alarm.kind, alarm.episode)
         for _, alarm in seen.alarms
-        if _is_of_the_heart(alarm) and alarm.athlete not in hit
+        if _is_of_the_heart(alarm) and alarm.athlete in ours
     }
 
 
