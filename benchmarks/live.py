@@ -204,7 +204,12 @@ async def run_straps(load: Load, url: str) -> tuple[dict[str, Any], float]:
         *command, stdout=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
     assert process.stdout is not None  # noqa: S101 - it was asked for
-    printed = await process.stdout.read()
+    try:
+        printed = await process.stdout.read()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
     if await process.wait():
         sys.exit("the straps failed")
     said = msgspec.json.decode(printed)

@@ -19,7 +19,8 @@ CLASSIFYING: Final = 3
 STEPS: Final = ("nothing", "waveforms", "denoising of usual beats", "classifying of usual beats")
 LATE_S: Final = 0.5
 IN_TIME_S: Final = 0.25
-"""Late is above the one, in time below the other; in between a step stands."""
+"""Late is above the one, in time below the other; in between a step stands. A step is taken back by a look that finds
+the monitor in time and it has not been late for `BETTER_AFTER_S`."""
 WORSE_AFTER_S: Final = 1.0
 BETTER_AFTER_S: Final = 10.0
 
@@ -39,7 +40,7 @@ class LoadGovernor:
     step: int = 0
     late_s: float = 0.0
     _late_since: float | None = None
-    _in_time_since: float | None = None
+    _not_late_since: float | None = None
 
     def look(self, late_s: float, now: float) -> int:
         """Take how late the monitor is, and return the step that holds from now on.
@@ -53,13 +54,14 @@ class LoadGovernor:
         """
         self.late_s = late_s
         self._late_since = _since(self._late_since, now, holds=late_s > LATE_S)
-        self._in_time_since = _since(self._in_time_since, now, holds=late_s < IN_TIME_S)
+        self._not_late_since = _since(self._not_late_since, now, holds=late_s <= LATE_S)
         if self._late_since is not None and now - self._late_since >= WORSE_AFTER_S:
             self.step = min(self.step + 1, CLASSIFYING)
             self._late_since = now
-        if self._in_time_since is not None and now - self._in_time_since >= BETTER_AFTER_S:
+        rested = self._not_late_since is not None and now - self._not_late_since >= BETTER_AFTER_S
+        if rested and late_s < IN_TIME_S:
             self.step = max(self.step - 1, 0)
-            self._in_time_since = now
+            self._not_late_since = now
         return self.step
 
 

@@ -80,8 +80,8 @@ class WatchCounters:
 class _Moved:
     """A group of rows that moved on together.
 
-    One row that went over a gap has `before`: index and samples of what the trace held until then. Its rhythm has
-    been read already.
+    Rows that went over a gap have `before`: by row, index and samples of what the trace held until then. Their rhythm
+    has been read already.
     """
 
     line: Line
@@ -89,7 +89,7 @@ class _Moved:
     rows: IntArray
     output: LineOutput
     first_sample: IntArray
-    before: tuple[int, FloatArray] | None = None
+    before: Mapping[int, tuple[int, FloatArray]] | None = None
 
 
 class Watch:
@@ -526,6 +526,7 @@ class Watch:
     def _round(self, waiting: list[Athlete], now: float, watched: frozenset[Key], output: SinkBatch) -> None:
         """Move each waiting athlete on by one stretch."""
         moved: list[_Moved] = []
+        gaps: dict[float, list[tuple[Athlete, int]]] = {}
         groups: dict[tuple[float, int], list[tuple[Athlete, int, list[Piece]]]] = {}
         for athlete in waiting:
             piece = athlete.pieces[0]
@@ -534,12 +535,15 @@ class Watch:
             line = athlete.line
             if line is None:
                 continue
-            if piece.lead_off or piece.first_sample > athlete.end_sample:
+            if piece.lead_off:
                 moved.append(self._skip(athlete, line, piece, now, output))
+            elif piece.first_sample > athlete.end_sample:
+                gaps.setdefault(line.rate_hz, []).append((athlete, piece.first_sample))
             if not piece.lead_off:
                 pieces = athlete.next_stretch(int(MAX_BLOCK_S * line.rate_hz))
                 length = sum(len(part.millivolts) for part in pieces)
                 groups.setdefault((line.rate_hz, length), []).append((athlete, piece.first_sample, pieces))
+        moved += [self._skip_all(self._lines[rate_hz], over, now, output) for rate_hz, over in gaps.items()]
         for (rate_hz, length), members in groups.items():
             line = self._lines[rate_hz]
             athletes = [athlete for athlete, _, _ in members]
@@ -551,6 +555,14 @@ class Watch:
             moved.append(_Moved(line, athletes, rows, line.sense(block), first))
             self.counters.samples += length * len(members)
         self._name_beats(moved, now, watched, output)
+
+    def _skip_all(self, line: Line, over: list[tuple[Athlete, int]], now: float, output: SinkBatch) -> _Moved:
+        """Move athletes over their gaps: when much is lost, all of them have one at once."""
+        before = {athlete.row: self._before_gap(athlete, line, now, output) for athlete, _ in over}
+        athletes = [athlete for athlete, _ in over]
+        rows = np.array([athlete.row for athlete in athletes])
+        first = np.array([first_sample for _, first_sample in over])
+        return _Moved(line, athletes, rows, line.restart(rows, first), first, before)
 
     def _skip(
         self, athlete: Athlete, line: Line, piece: Piece, now: float, output_batch: SinkBatch
@@ -569,7 +581,7 @@ class Watch:
                 off = LineOutput(output.peaks, output.beats, output.events + off.events, off.filtered)
             output = off
         assert output is not None  # noqa: S101 - the caller saw a gap or a lead that is off
-        return _Moved(line, [athlete], row, output, first, before)
+        return _Moved(line, [athlete], row, output, first, {athlete.row: before})
 
     def _before_gap(
         self, athlete: Athlete, line: Line, now: float, output: SinkBatch
@@ -599,7 +611,8 @@ class Watch:
             self._tell_beats(group, named, output)
             for event in events:
                 owner = self._owners[group.line.rate_hz, event.row]
-                self._tell_event(owner, event, now, output, before=group.before)
+                before = None if group.before is None else group.before[event.row]
+                self._tell_event(owner, event, now, output, before=before)
             for position, athlete in enumerate(group.athletes):
                 if self._machine.concerns(athlete.team, athlete.name):
                     for alarm in self._machine.advance(athlete.whose(), athlete.end_sample, now):
@@ -661,7 +674,7 @@ class Watch:
             before = self._before_gap(athlete, athlete.line, now, output)
             ended = athlete.line.finish(np.array([athlete.row]))
             row, end = np.array([athlete.row]), np.array([athlete.end_sample])
-            moved = _Moved(athlete.line, [athlete], row, ended, end, before)
+            moved = _Moved(athlete.line, [athlete], row, ended, end, {athlete.row: before})
             self._name_beats([moved], now, frozenset(), output)
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
         athlete.pieces[0] = replace(piece, begins=False)
