@@ -147,7 +147,7 @@ def cut_out(candidate: NDArray[np.float64], at: int, height: float, settings: Se
 
 
 @compiled
-def _likenesses(
+def likenesses(
     shape: NDArray[np.float64], template: NDArray[np.float64], end: int, reach: int
 ) -> NDArray[np.float64]:
     """Return the correlations of a shape with a template at all shifts up to `reach`, side by side."""
@@ -170,7 +170,7 @@ def _likenesses(
 @compiled
 def align(candidate: NDArray[np.float64], templates: NDArray[np.float64]) -> None:
     """Find the shift at which a candidate looks most like a beat."""
-    values = _likenesses(candidate[C_SHAPE:], templates[0], POINTS - SHIFTS, SHIFTS)
+    values = likenesses(candidate[C_SHAPE:], templates[0], POINTS - SHIFTS, SHIFTS)
     at = np.argmax(values)
     candidate[C_LIKENESS] = values[at]
     candidate[C_SHIFT] = at - SHIFTS
@@ -214,7 +214,7 @@ def describe(
     height = candidate[C_HEIGHT]
     rr = f[F_RR] if f[F_RR] > 0.0 else _FIRST_RR_S * settings.second
     last_rr = strap.rrs[(i[I_RRS] - 1) % KEPT] if i[I_RRS] > 0 else rr
-    other = _likenesses(shape, strap.templates[1], POINTS - 3, 2).max()
+    other = likenesses(shape, strap.templates[1], POINTS - 3, 2).max()
     n = inputs[2 * POINTS :]
     n[0] = log_ratio(height, factor * f[F_HIGH])
     n[1] = log_ratio(height, f[F_LOW])

@@ -91,6 +91,7 @@ class Settings(NamedTuple):
     second: int
     extra: int
     back: int
+    blind: int
     beginning: int
     run_in: int
     narrow_delay: int

@@ -47,6 +47,7 @@ from monitor.rpeak_candidates import (
 from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, remember
 from monitor.rpeak_judge import Judge, load_judge, probability, second_probability, trust
 from monitor.rpeak_levels import announce, begin_levels
+from monitor.rpeak_relearn import BLIND_S, relearn
 from monitor.rpeak_state import (
     BEATS_OF_TRUST,
     C_AT,
@@ -334,6 +335,8 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     align(candidate, strap.templates)
                     locate(candidate, s, settings, strap)
                     _consider(row, candidate, s, settings, judge, strap, trace, out, counts)
+                    if i[I_WAITING] > 0 and elapsed_since_beat(s - lag, i) > settings.blind:
+                        relearn(settings, strap)
 
             if i[I_LEARNT] == 0:
                 if samples >= settings.learning:
@@ -377,6 +380,7 @@ def _settings(rate_hz: float) -> Settings:
         second=samples(1.0),
         extra=samples(0.02),
         back=samples(_SEARCH_BACK_FROM_S),
+        blind=samples(BLIND_S),
         beginning=samples(_BEGINNING_S),
         run_in=samples(_RUN_IN_S),
         narrow_delay=round(narrow_delay_s * rate_hz),

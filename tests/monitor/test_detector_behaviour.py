@@ -8,10 +8,12 @@ from numpy.typing import NDArray
 
 from benchmarks.front_end import find_peaks
 from monitor.contract import IntArray
+from simulators.arrhythmia import Asystole
 from simulators.athlete_hearts import HEARTS
 from simulators.ectopy import Bigeminy, PrematureBeat, VentricularRun
 from simulators.rhythm_track import HeartEvent
-from simulators.synthetic import SyntheticAthlete, synthesize
+from simulators.synthetic import SyntheticAthlete, synthesize, synthesize_session
+from simulators.synthetic_team import seed_of, training_athlete
 
 RATE_HZ = 360.0
 NEAR_S = 0.15
@@ -106,3 +108,29 @@ def test_an_electrode_that_is_moved_is_followed(gain: float) -> None:
     signal = np.concatenate([one[:change], one[change] + rubbing, other[after:] + 2.0])
     _assert_found(find_peaks(signal, RATE_HZ), beats, 3.0, CHANGE_S - 0.2)
     _assert_found(find_peaks(signal, RATE_HZ), beats, CHANGE_S + 0.5 + AGAIN_S, 39.0)
+
+
+def test_a_belief_about_beats_does_not_absorb() -> None:
+    """A run of tall ventricular beats, each T wave taken for one more, makes no one blind to the beats that follow.
+
+    Before rejected candidates were looked at once more, nothing was found of this heart for twelve minutes.
+    """
+    athlete = training_athlete(14, seconds=1800.0, seed=20261122, burden="frequent")
+    record = synthesize_session(athlete, rate_hz=RATE_HZ, seconds=1800.0, seed=seed_of(14, 20261122)).record
+    assert record.truth is not None
+    found = find_peaks(record.millivolts.astype(np.float64), RATE_HZ)
+    beats = record.truth.r_samples
+    missed = beats[np.abs(beats[:, np.newaxis] - found).min(axis=1) > NEAR_S * RATE_HZ]
+    assert len(missed) < 0.02 * len(beats)
+
+
+@pytest.mark.parametrize("length_s", [15.0, 40.0])
+def test_p_waves_of_an_asystole_are_no_beats(length_s: float) -> None:
+    """However long P waves are all there is, they are not learnt as beats; the beats after them are found."""
+    signal, beats = _heart(
+        60.0, 30.0 + length_s, events=(Asystole(at_s=20.0, length_s=length_s, p_waves=True),)
+    )
+    found = find_peaks(signal, RATE_HZ)
+    between = (found > 20.5 * RATE_HZ) & (found < (19.5 + length_s) * RATE_HZ)
+    assert not between.any()
+    _assert_found(found, beats, 22.0 + length_s, 29.0 + length_s)
