@@ -18,6 +18,7 @@ from monitor.wire import SamplePacket, Topic, encode
 
 _RATE_HZ: Final = 125
 _BEAT_EVERY: Final = 100
+_SHORT: Final = 10
 _MICROVOLTS_PER_COUNT: Final = 5.0
 # Plain beats, so that the athlete's usual beat is known; then each kind of ectopy; then plain ones again.
 _CLASSES: Final = "NNNNNNNNNVNNNVVNNNVVVVVVVNNNVNVNVNVNSSSNNFQNNNN"
@@ -66,8 +67,7 @@ def warm_up(classifier: BeatClassifier | None) -> None:
         Its network is called once; its answers play no part.
     """
     _rehearse()
-    if classifier is not None:
-        _call(classifier)
+    _call(classifier)
 
 
 def _rehearse() -> None:
@@ -109,9 +109,13 @@ def _counts() -> NDArray[np.int16]:
     return counts
 
 
-def _call(classifier: BeatClassifier) -> None:
+def _call(classifier: BeatClassifier | None) -> None:
+    """Run blocks of two lengths: filters go another way where a block is short, or has many rows."""
     line = Line(rate_hz=float(_RATE_HZ), classifier=classifier)
     row = np.array([line.claim()])
-    samples = _counts()[np.newaxis, : 10 * _RATE_HZ].astype(np.float32) * (_MICROVOLTS_PER_COUNT / 1000.0)
-    line.process(Block(row, np.array([0]), samples.astype(np.float32), np.ones(samples.shape, np.bool_)))
+    samples = _counts()[np.newaxis, : 10 * _RATE_HZ].astype(np.float32)
+    samples *= np.float32(_MICROVOLTS_PER_COUNT / 1000.0)
+    trusted = np.ones(samples.shape, np.bool_)
+    for begin, end in ((0, _SHORT), (_SHORT, samples.shape[1])):
+        line.process(Block(row, np.array([begin]), samples[:, begin:end], trusted[:, begin:end]))
     line.finish(row)
