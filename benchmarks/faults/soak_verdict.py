@@ -165,8 +165,11 @@ class Verdict:
             )
         if self.tally.beats["unexplained"]:
             self.tally.failures.append(f"{self.tally.beats['unexplained']} beats unexplained")
-        if self.tally.packets["adrift"]:
-            self.tally.failures.append(f"{self.tally.packets['adrift']} packets of which nobody knows")
+        dropped = state.packets_dropped if state is not None else 0
+        if self.tally.packets["adrift"] > dropped:
+            self.tally.failures.append(
+                f"{self.tally.packets['adrift']} packets of which nobody knows; {dropped} are told as dropped"
+            )
 
     def at(self, key: tuple[str, str], sample: int, rate_hz: float) -> float:
         """Return when a sample was taken, in Unix time; while straps stood still they took none."""
