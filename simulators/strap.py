@@ -153,7 +153,7 @@ class Strap:
             ended=ended,
             boot=self.boot,
             source=self.source,
-            battery=None if schedule_s is None else self._charge(schedule_s),
+            battery=None if schedule_s is None else self.charge(schedule_s),
         )
 
     def schedule_s(self, samples: float) -> float:
@@ -207,7 +207,8 @@ class Strap:
             for start_s, lasts_s in self.skips
         ]
 
-    def _charge(self, schedule_s: float) -> float | None:
+    def charge(self, schedule_s: float) -> float | None:
+        """Return the battery's charge, 0 to 1, at a second of the schedule; None where none is told."""
         if self.battery is None:
             return None
         full, empty = self.battery

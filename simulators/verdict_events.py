@@ -13,6 +13,7 @@ import numpy as np
 from monitor.catalogue import CATALOGUE, Kind
 from monitor.contract import AAMI_CLASSES, Alarm
 from monitor.filters import SETTLING_S
+from monitor.link_health import BATTERY_LOW
 from monitor.quality import EVENT_AFTER_S
 from monitor.rpeaks import LEARNING_S, MAX_DELAY_S
 from monitor.watch import SILENT_AFTER_S
@@ -73,8 +74,8 @@ _OF_TROUBLE: Final[dict[TroubleKind, frozenset[str]]] = {
     "dropout": frozenset({"strap_silent", "packet_loss"}),
     "dropout_lost": frozenset({"strap_silent", "packet_loss"}),
     "samples_skipped": frozenset({"packet_loss", "strap_silent"}),
-    "battery_empty": frozenset({"strap_silent", "battery_low"}),
-    "reboot": frozenset({"strap_silent", "battery_low"}),
+    "battery_empty": frozenset({"strap_silent"}),
+    "reboot": frozenset({"strap_silent"}),
 }
 """Technical alarms that a trouble may bring."""
 _WITHOUT_A_HEART: Final = frozenset({"pause", "long_pause", "asystole", "bradycardia"})
@@ -232,6 +233,10 @@ def _hidden_by(life: Life, onset: int, end: int, hidden: list[Hidden]) -> str | 
 
 def _troubles(life: Life, raised: list[_Raised]) -> Iterator[Event]:
     """Yield the technical alarms that troubles call for, and what became of them."""
+    for alarm in raised:
+        charge = life.strap.charge(alarm.at_s / life.strap.speed)
+        if alarm.alarm.kind == "battery_low" and charge is not None and charge <= BATTERY_LOW:
+            alarm.right = True
     for touched in life.troubles:
         at_s, end_s = life.session_s(touched.first_sample), life.session_s(touched.end_sample)
         kinds = _OF_TROUBLE.get(touched.trouble, frozenset())
