@@ -24,9 +24,9 @@ import numpy as np
 
 from models.runtime import Classifier, load_classifier
 from models.splits import DS2
-from monitor import rhythm
 from monitor.alarm_report import AlarmScore, figures, report, total
 from monitor.alarm_scoring import AlarmCounts, score_alarms
+from monitor.compiled import source_version
 from monitor.evaluation import run_line
 from monitor.line import LineConfig
 from monitor.recordings import is_listed
@@ -276,11 +276,11 @@ def _score(plain: dict[str, Any]) -> AlarmScore:
 
 
 def _version(models: Sequence[Classifier]) -> str:
-    """Return a hash of what decides: settings, models, the rhythm's own code, and what is asked of it."""
-    files = [Path(__file__), *sorted(Path(rhythm.__file__).parent.glob("*.py"))]
-    code = b"".join(file.read_bytes() for file in files)
+    """Return a hash of what decides: settings, models, all compiled code, and what is asked of it."""
+    code = Path(__file__).read_bytes()
     decides = [
         LineConfig().version(),
+        source_version(),
         *(model.card.sha256 for model in models),
         hashlib.sha256(code).hexdigest(),
     ]
