@@ -126,8 +126,10 @@ def test_interrupted(embedded_broker: EmbeddedBroker, ending: signal.Signals, br
             )
         else:
             assert "trying again in" in process.stderr.readline()
+        began = time.monotonic()
         process.send_signal(ending)
         stdout, stderr = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2.0
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert (json.loads(stdout)["packets"]["sent"] > 0) == (broker == "here")
@@ -146,8 +148,7 @@ def test_dies_with_its_parent(embedded_broker: EmbeddedBroker) -> None:
         process.stderr.readline()
         process.stdin.close()
         process.stderr.read()
-        # 1: where the machine is too busy for an end in order, it comes the hard way.
-        assert process.wait(10) in {130, 1}
+        assert process.wait(5) == 130
 
 
 def test_help_has_an_example() -> None:
