@@ -222,6 +222,8 @@ def _run(
                 record = _read(stem, lead, run, errors, needs_truth=scoring.annotations is None)
                 if record is not None:
                     found.append(record)
+            if not found:
+                continue
             began_warming, began_warming_processor = perf_counter(), process_time()
             warm_up(classifier)
             # Compiling and loading is no part of the figures: it happens once, whatever is evaluated.
