@@ -1,10 +1,11 @@
 """Every run of the reproduction, in the order of what it tells soonest."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Final, Literal
 
+from models.reproduction.fitting import Budget
 from models.reproduction.networks import NETWORKS
 from models.reproduction.preprocessing import DIRECTIONS, Direction
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, Protocol
@@ -22,6 +23,8 @@ FILTERS: Final = (
 """The rows of the paper's Table 1."""
 ALL_FILTERS: Final = FILTERS[-1]
 SEEDS: Final = (1, 2, 3)
+LONG: Final = 45
+"""Epochs of the run that shows how far Grunet comes when it may take its time."""
 CLASSES_OF: Final[dict[Database, int]] = {"mitdb": 5, "edb": 3, "svdb": 3}
 """European ST-T has too few F and Q beats: the paper leaves them out, and so does the 3-class path on svdb."""
 
@@ -50,6 +53,8 @@ class Experiment:
         One of `models.reproduction.protocols.PROTOCOLS`.
     seed : int
         Of split, weights and draws.
+    epochs : int, optional
+        In place of those of the equal budget.
     """
 
     database: Database = "mitdb"
@@ -58,21 +63,25 @@ class Experiment:
     network: str = "Grunet"
     protocol: Protocol = AS_THE_PAPER
     seed: int = 1
+    epochs: int | None = None
+
+    def budget_of(self, equal: Budget) -> Budget:
+        """Return what this run may spend, where `equal` is what every other may."""
+        return equal if self.epochs is None else replace(equal, epochs=self.epochs)
 
     @property
     def key(self) -> str:
         """A name for files: all that tells this run from the others."""
         filters = self.filters.replace("-pass", "").replace(" + ", "-")
-        return "_".join(
-            (
-                self.database,
-                filters,
-                self.direction,
-                self.network.lower(),
-                _PROTOCOL_KEYS[self.protocol],
-                f"seed{self.seed}",
-            )
-        )
+        parts = [
+            self.database,
+            filters,
+            self.direction,
+            self.network.lower(),
+            _PROTOCOL_KEYS[self.protocol],
+            f"seed{self.seed}",
+        ]
+        return "_".join(parts if self.epochs is None else [*parts, f"epochs{self.epochs}"])
 
 
 def experiments() -> tuple[Experiment, ...]:
@@ -84,6 +93,7 @@ def _wanted() -> Iterator[Experiment]:
     # The paper's own row first, and what it is worth on people never seen; then as the product filters.
     yield Experiment()
     yield Experiment(protocol=INTER_PATIENT)
+    yield Experiment(epochs=LONG)
     yield Experiment(direction="causal")
     # The rest of Table 2, and what windows that are shared across the split are worth.
     for network in ("CNN", "GRU", "RNN"):

@@ -55,8 +55,8 @@ class Budget:
     batch: int = 256
     peak_rate: float = 3e-3
     weight_decay: float = 0.01
-    shift: int = 0
-    gain: float = 0.0
+    shift: int = 8
+    gain: float = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reproduction.experiments import CLASSES_OF, Experiment
+from models.reproduction.experiments import CLASSES_OF, Experiment, experiments
 from models.reproduction.fitting import Budget
 from monitor.contract import AAMI_CLASSES
 
@@ -107,10 +108,25 @@ def read_choice(path: Path = CHOICE) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def current(outcomes: Mapping[str, dict[str, Any]], budget: Budget) -> dict[str, dict[str, Any]]:
+    """Return the outcomes that are of a run as it is defined today, so that nothing stale stands in a table.
+
+    Parameters
+    ----------
+    outcomes : mapping
+        As `read_all` returns them.
+    budget : Budget
+        The equal budget.
+    """
+    return {
+        run.key: outcomes[run.key] for run in experiments() if is_current(outcomes.get(run.key), run, budget)
+    }
+
+
 def is_current(outcome: dict[str, Any] | None, experiment: Experiment, budget: Budget) -> bool:
-    """Return whether an outcome is of this run with this budget, so that nothing stale stands in a table."""
+    """Return whether an outcome is of this run with this equal budget."""
     return (
         outcome is not None
         and outcome["experiment"] == asdict(experiment)
-        and outcome["budget"] == asdict(budget)
+        and outcome["budget"] == asdict(experiment.budget_of(budget))
     )

@@ -46,7 +46,7 @@ def run(
     experiment : Experiment
         Which.
     budget : Budget
-        The same for every network.
+        The equal one, the same for every network.
     folder : Path
         Holds a folder of its own for every run's checkpoint.
     report, stop : callable
@@ -60,6 +60,7 @@ def run(
         The outcome, see `models.reproduction.outcome.describe`; none if it was stopped before its end.
     """
     classes = CLASSES_OF[experiment.database]
+    budget = experiment.budget_of(budget)
     beats = load_windows(
         records or records_of(experiment.database), combination(experiment.filters), experiment.direction
     )

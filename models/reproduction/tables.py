@@ -7,7 +7,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from models.reproduction.experiments import ALL_FILTERS, FILTERS, SEEDS, Database, Experiment
+from models.reproduction.experiments import ALL_FILTERS, FILTERS, LONG, SEEDS, Database, Experiment
 from models.reproduction.networks import NETWORKS
 from models.reproduction.preprocessing import DIRECTIONS, Direction
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, Protocol
@@ -168,18 +168,24 @@ def databases_sheet(outcomes: Outcomes, database: Database) -> Sheet:
         Row(name, (f"{accuracy:.4f}", "", "", "as cited"))
         for name, accuracy in PAPER_TABLE_3.get(database, ())
     ]
-    for direction in DIRECTIONS:
-        outcome = outcomes.get(Experiment(database=database, direction=direction).key)
+    runs = {
+        f"Grunet, ours, {direction}": Experiment(database=database, direction=direction)
+        for direction in DIRECTIONS
+    }
+    if database == "mitdb":
+        runs[f"Grunet, ours, zero-phase, {LONG} epochs"] = Experiment(epochs=LONG)
+    for name, run in runs.items():
+        outcome = outcomes.get(run.key)
         if outcome is None:
-            rows.append(Row(f"Grunet, ours, {direction}", (OPEN, "", "", "")))
+            rows.append(Row(name, (OPEN, "", "", "")))
             continue
         counts = ", ".join(
-            f"{name} {n}" for name, n in zip(outcome["classes"], outcome["beats"]["testing"], strict=True)
+            f"{label} {n}" for label, n in zip(outcome["classes"], outcome["beats"]["testing"], strict=True)
         )
         shown = outcome["figures"]
         rows.append(
             Row(
-                f"Grunet, ours, {direction}",
+                name,
                 (
                     f"{shown['accuracy']:.4f}",
                     f"{shown['macro_f1']:.4f}",

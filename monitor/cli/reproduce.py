@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # Rich keeps the line breaks of a help text, so each paragraph is one line.
 _HELP = """Rebuild the Grunet paper's tables from raw records, honest protocols beside them.
 
-Every run has the same budget, leaves a JSON file, and resumes from its last epoch: stop at any time and call again. \
-Needs mitdb, and edb and svdb for their tables. All runs together take some four hours of an idle core; the ones that \
-tell most come first.
+Every run has the same budget (one, longer, shows what time buys), leaves a JSON file, and resumes from its last \
+epoch: stop at any time and call again. Needs mitdb, and edb and svdb for their tables. All runs together take some \
+four hours of an idle core; the ones that tell most come first.
 
 [bold]Example[/bold]: go on for an hour, then print the tables
 
@@ -62,7 +62,7 @@ def reproduce(
 
     from models.reproduction.experiments import experiments
     from models.reproduction.fitting import Budget
-    from models.reproduction.outcome import RESULTS, is_current, read_all
+    from models.reproduction.outcome import RESULTS, current, is_current, read_all
     from models.reproduction.tables import print_tables
 
     wanted = [experiment for experiment in experiments() if only is None or only in experiment.key]
@@ -88,6 +88,7 @@ def reproduce(
         todo = [run for run in wanted if not is_current(found.get(run.key), run, budget)]
         _run_all(todo, budget, folder, kept, until, console)
         found = read_all(kept)
+    found = current(found, budget)
     print_tables(found, console)
     if page is not None:
         from models.reproduction.page import write_page
@@ -118,7 +119,7 @@ def _run_all(
         for experiment in todo:
             if out_of_time():
                 return
-            epochs = progress.add_task(experiment.key, total=budget.epochs)
+            epochs = progress.add_task(experiment.key, total=experiment.budget_of(budget).epochs)
 
             def report(epoch: int, loss: float, key: str = experiment.key, task: object = epochs) -> None:
                 progress.update(task, completed=epoch)  # type: ignore[arg-type] # an id, whatever its type is called

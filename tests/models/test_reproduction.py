@@ -1,6 +1,7 @@
 """The reproduction: beats are cut as told, nothing leaks where nothing may, runs resume, and the page says its JSON."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -102,12 +103,12 @@ def test_no_person_is_in_both_parts_of_the_inter_patient_split() -> None:
 
 
 def test_training_windows_move_and_grow_as_the_budget_says(tmp_path: Path) -> None:
-    """With a shift and a gain the same draws give other losses; without them nothing is changed."""
+    """With a shift and a gain the same draws give other losses; without them two runs are one."""
     made = beats(each=80)
     losses = []
-    for number, varied in enumerate(({}, {"shift": 0, "gain": 0.0}, {"shift": 8}, {"gain": 0.1})):
+    for number, (shift, gain) in enumerate(((0, 0.0), (0, 0.0), (8, 0.0), (0, 0.1))):
         torch.manual_seed(1)
-        budget = Budget(epochs=1, batch=64, **varied)  # type: ignore[arg-type] # two of its fields
+        budget = Budget(epochs=1, batch=64, shift=shift, gain=gain)
         losses += fit(build("RNN"), made.window, made.label, 5, budget, 1, tmp_path / str(number)).losses
     assert losses[0] == losses[1]
     assert len(set(losses)) == 3
@@ -198,6 +199,16 @@ def test_an_outcome_of_another_budget_is_stale() -> None:
     assert not outcome.is_current(made, run_of, Budget(epochs=1))
     assert not outcome.is_current(made, Experiment(seed=2), budget)
     assert not outcome.is_current(None, run_of, budget)
+    assert outcome.current({run_of.key: made}, budget) == {run_of.key: made}
+    assert outcome.current({run_of.key: made}, Budget(epochs=1)) == {}
+
+
+def test_a_long_run_spends_more_in_epochs_alone() -> None:
+    """Its budget is the equal one but for the epochs, and its outcome is no outcome of the equal budget."""
+    long, equal = Experiment(epochs=40), Budget(shift=3)
+    assert long.budget_of(equal) == replace(equal, epochs=40)
+    assert Experiment().budget_of(equal) == equal
+    assert long.key != Experiment().key
 
 
 def test_every_run_has_a_name_of_its_own() -> None:
@@ -215,8 +226,10 @@ def test_kept_outcomes_follow_from_their_own_counts() -> None:
 
 
 def test_the_page_says_what_the_outcomes_say() -> None:
-    """The committed page is the one that the committed outcomes give."""
-    assert (REPOSITORY / "docs" / "reproduction.md").read_text() == render(outcome.read_all())
+    """The committed page is the one that the committed outcomes give, none of which is of another budget."""
+    kept = outcome.read_all()
+    assert outcome.current(kept, Budget()) == kept
+    assert (REPOSITORY / "docs" / "reproduction.md").read_text() == render(kept)
 
 
 def test_figures_are_drawn_from_what_there_is(tmp_path: Path) -> None:
