@@ -28,6 +28,11 @@ _FIELDS: Final = (
     *("r_sample", "window", "template", "context", "quality"),
     *("complete", "label", "missed", "rate_hz"),
 )
+_SHAPING: Final = (
+    *("beat_matching.py", "beats.py", "denoise.py", "filters.py", "history.py", "line.py"),
+    # The detector is several modules, and what it has learnt.
+    *("quality.py", "rpeak*.py", "rpeak*.npz", "template.py"),
+)
 
 
 def cache_folder() -> Path:
@@ -152,19 +157,10 @@ def stages_version() -> str:
 
     digest = hashlib.sha256()
     folder = Path(monitor.__file__).parent
-    names = (
-        "beat_matching",
-        "beats",
-        "denoise",
-        "filters",
-        "history",
-        "line",
-        "quality",
-        "rpeaks",
-        "template",
-    )
-    for name in names:
-        digest.update((folder / f"{name}.py").read_bytes())
+    for pattern in _SHAPING:
+        for path in sorted(folder.glob(pattern)):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
     for name in ("annotations", "records"):
         digest.update((Path(simulators.__file__).parent / f"{name}.py").read_bytes())
     digest.update(Path(__file__).read_bytes())

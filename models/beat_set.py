@@ -1,5 +1,6 @@
 """Beats as the monitor announced them, with the classes that the reference gives them, as arrays."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -59,6 +60,13 @@ class BeatSet:
     def __len__(self) -> int:
         """Return how many beats were announced."""
         return len(self.label)
+
+    def digest(self) -> str:
+        """Return a hash of the beats: what was fitted to them is not taken for fitted to others."""
+        digest = hashlib.sha256(" ".join(self.names).encode())
+        for values in (self.record, self.r_sample, self.label, self.context, self.window, self.template):
+            digest.update(np.ascontiguousarray(values).data)
+        return digest.hexdigest()[:16]
 
     def where(self, chosen: BoolArray) -> Self:
         """Return the beats for which `chosen`, shape ``[beats]``, is true; records keep what is said of them."""

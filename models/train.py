@@ -4,6 +4,7 @@ import datetime as dt
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -56,8 +57,12 @@ def train(
         bool, typer.Option(help="Fit to DS2 instead of DS1, with the shipped network's constants.")
     ] = False,
     folder: Annotated[
-        Path, typer.Option(help="Checkpoints and logs; an interrupted run resumes from here.")
-    ] = Path("build/training"),
+        Path | None,
+        typer.Option(
+            help="Checkpoints and logs; an interrupted run resumes from here. "
+            "build/training by default, build/crossfit with --crossfit."
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(help="File to write; the shipped one, models/weights/NETWORK.safetensors, by default."),
@@ -85,11 +90,12 @@ def train(
     from models.training import train as fit
 
     torch.set_num_threads(threads)
+    folder = folder or Path("build") / ("crossfit" if crossfit else "training")
     given = {"epochs": epochs, "beats_per_epoch": beats}
     settings = TrainingSettings(**{k: v for k, v in given.items() if v is not None}, seed=seed)
     in_sequence = SequenceSettings(seed=seed)
     began = time.monotonic()
-    first, second = _beats((*(DS2 if crossfit else DS1), *SVDB_TRAINING))
+    first, second = training_beats((*(DS2 if crossfit else DS1), *SVDB_TRAINING))
     made_up = synthetic_beats(first.of(*_fitted(first)))
 
     def make() -> "Network":
@@ -131,7 +137,7 @@ def train(
         if crossfit
         else calibrate(judged, first)
     )
-    results = {} if crossfit else {"cross_validation": _judge(judged, first, constants)}
+    results = {} if crossfit else {"cross_validation": judge(judged, first, constants)}
     card = ship(
         built,
         network,
@@ -253,6 +259,19 @@ def ship(
     return card
 
 
+def training_beats(names: Sequence[str]) -> tuple["BeatSet", "BeatSet"]:
+    """Return the beats of the first and of the second lead of some records, with a progress bar."""
+    from models.beat_data import load_beats
+
+    with _progress() as progress:
+        task = progress.add_task("cutting beats", total=2 * len(names))
+
+        def report(_: str) -> None:
+            progress.advance(task)
+
+        return load_beats(names, report=report), load_beats(names, lead=1, report=report)
+
+
 def commit() -> str:
     """Return the commit of this checkout, with ``+`` if the source differs from it; ``unknown`` outside a checkout."""
     here = Path(__file__).parent
@@ -277,8 +296,21 @@ def _constants_of(card: "ModelCard") -> dict[str, Any]:
     return {name: getattr(card, name) for name in ("class_bias", "temperature", "unsure_below")}
 
 
-def _judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) -> dict[str, Any]:
-    """Score the left-out patients with the constants fitted to all of them together: flattering by those."""
+def judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) -> dict[str, Any]:
+    """Score the left-out patients with the constants fitted to all of them together: flattering by those.
+
+    Parameters
+    ----------
+    logits, beats
+        See `calibrate`.
+    constants : dict
+        As `calibrate` gives them.
+
+    Returns
+    -------
+    dict
+        By database, as `models.evaluation.describe` gives it; empty where there are no records of one.
+    """
     import numpy as np
 
     from models.evaluation import describe
@@ -296,19 +328,6 @@ def _judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) ->
         chosen = np.isin(beats.record, [beats.names.index(name) for name in names])
         parts[database] = describe(beats.of(*names).count(label[chosen])) if names else {}
     return parts
-
-
-def _beats(names: tuple[str, ...]) -> tuple["BeatSet", "BeatSet"]:
-    """Return the beats of the first and of the second lead."""
-    from models.beat_data import load_beats
-
-    with _progress() as progress:
-        task = progress.add_task("cutting beats", total=2 * len(names))
-
-        def report(_: str) -> None:
-            progress.advance(task)
-
-        return load_beats(names, report=report), load_beats(names, lead=1, report=report)
 
 
 def _progress() -> Progress:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from models.augmentation import augment_context, augment_windows, quicken, strange
 from models.beat_set import BeatSet
 from models.encoding import encode_context, encode_windows
+from models.event_log import add_scalars
 from models.grunet import Grunet, GrunetPaper
 from monitor.contract import AAMI_CLASSES, FloatArray
 from monitor.errors import ModelError
@@ -122,6 +123,7 @@ def train(
     settings: TrainingSettings,
     folder: Path,
     *,
+    augmented: bool = True,
     report: Callable[[Epoch], None] = lambda _: None,
     stop_after: int | None = None,
 ) -> list[Epoch]:
@@ -138,7 +140,9 @@ def train(
     settings : TrainingSettings
         See there.
     folder : Path
-        Receives the checkpoint, the best weights and one JSON line per epoch.
+        Receives the checkpoint, the best weights, one JSON line per epoch, and the same for TensorBoard.
+    augmented : bool
+        Whether beats are varied as they are drawn (`models.augmentation`).
     report : callable
         Called after each epoch.
     stop_after : int, optional
@@ -152,21 +156,22 @@ def train(
     Raises
     ------
     ModelError
-        If `folder` holds a checkpoint of other settings or another network.
+        If `folder` holds a checkpoint of other settings, of another network or of other beats.
     """
     folder.mkdir(parents=True, exist_ok=True)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     average = copy.deepcopy(network)
-    history = _resume(network, average, optimizer, settings, folder)
+    described = _described(network, training, settings)
+    history = _resume(network, average, optimizer, described, folder)
     steps = math.ceil(min(settings.beats_per_epoch, len(training)) / settings.batch)
     for number in range(len(history) + 1, settings.epochs + 1):
         best_before = max((e.validation for e in history), default=-1.0)
         stale = number - 1 - max((e.epoch for e in history if e.best), default=0)
         if stale >= settings.patience:
             break
-        loss = _one_epoch(network, average, optimizer, training, settings, number, steps)
+        loss = _one_epoch(network, average, optimizer, training, settings, number, steps, augmented=augmented)
         counts = ClassCounts() if validation is None else _validate(average, validation)
         value = (f1(counts, "S") + f1(counts, "V")) / 2
         epoch = Epoch(
@@ -181,9 +186,11 @@ def train(
         if epoch.best:
             save_file(_cpu(average.state_dict()), folder / BEST_FILE)
         history.append(epoch)
-        _save(network, average, optimizer, settings, history, folder)
+        _save(network, average, optimizer, described, history, folder)
         with (folder / LOG_FILE).open("a") as log:
             log.write(json.dumps(asdict(epoch)) + "\n")
+        told = ("loss",) if validation is None else ("loss", "validation", "s_f1", "v_f1", "accuracy")
+        add_scalars(folder, number, {name: getattr(epoch, name) for name in told})
         report(epoch)
         if stop_after is not None and number >= stop_after:
             return history
@@ -272,6 +279,8 @@ def _one_epoch(
     settings: TrainingSettings,
     number: int,
     steps: int,
+    *,
+    augmented: bool,
 ) -> float:
     random = np.random.default_rng((settings.seed, number))
     torch.manual_seed(settings.seed * 100_003 + number)
@@ -287,16 +296,13 @@ def _one_epoch(
         rate = learning_rate((number - 1) * steps + step, settings.epochs * steps, settings.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        normal = label[begin : begin + settings.batch] == 0
-        window, template, context = quicken(
-            training.window[part],
-            training.template[part],
-            training.context[part],
-            normal & (random.random(len(part)) < settings.quickened),
-            random,
-        )
-        context, template = augment_context(context, template, random)
-        window, template = augment_windows(window, template, random)
+        window, template, context = training.window[part], training.template[part], training.context[part]
+        if augmented:
+            normal = label[begin : begin + settings.batch] == 0
+            quick = normal & (random.random(len(part)) < settings.quickened)
+            window, template, context = quicken(window, template, context, quick, random)
+            context, template = augment_context(context, template, random)
+            window, template = augment_windows(window, template, random)
         no_beat = random.random(len(part)) < settings.strange
         window[no_beat] = strange(window[no_beat], random)
         encoded = encode_windows(window, template)
@@ -344,16 +350,16 @@ def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
 
 
-def _described(network: Network, settings: TrainingSettings) -> dict[str, Any]:
+def _described(network: Network, training: BeatSet, settings: TrainingSettings) -> dict[str, Any]:
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
-    return {"settings": asdict(settings), "shapes": shapes}
+    return {"settings": asdict(settings), "shapes": shapes, "beats": training.digest()}
 
 
 def _save(
     network: Network,
     average: Network,
     optimizer: torch.optim.AdamW,
-    settings: TrainingSettings,
+    described: dict[str, Any],
     history: list[Epoch],
     folder: Path,
 ) -> None:
@@ -361,7 +367,7 @@ def _save(
     tensors |= {f"average.{name}": value for name, value in _cpu(average.state_dict()).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in _cpu(state).items()}
-    text = json.dumps({**_described(network, settings), "history": [asdict(epoch) for epoch in history]})
+    text = json.dumps({**described, "history": [asdict(epoch) for epoch in history]})
     # One file holds weights and progress: a crash between two files could pair those of different epochs.
     partial = folder / (_CHECKPOINT + ".partial")
     save_file(tensors, partial, metadata={_PROGRESS: text})
@@ -372,7 +378,7 @@ def _resume(
     network: Network,
     average: Network,
     optimizer: torch.optim.AdamW,
-    settings: TrainingSettings,
+    described: dict[str, Any],
     folder: Path,
 ) -> list[Epoch]:
     path = folder / _CHECKPOINT
@@ -380,9 +386,9 @@ def _resume(
         return []
     tensors, text = _read_checkpoint(path)
     found = json.loads(text)
-    expected = json.loads(json.dumps(_described(network, settings)))
+    expected = json.loads(json.dumps(described))
     for part in expected:
-        if found[part] != expected[part]:
+        if found.get(part) != expected[part]:
             raise ModelError(
                 f"checkpoint {path} was made with other {part}: choose another folder, or start anew in an empty one"
             )

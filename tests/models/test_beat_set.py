@@ -1,5 +1,6 @@
 """No beat is lost or counted twice between the monitor's announcement and the score."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.beat_data import cut, load_beats, stream
+import monitor
+from models.beat_data import cut, load_beats, stages_version, stream
 from models.beat_set import NO_BEAT, BeatSet
 from models.evaluation import announce, evaluate
 from models.runtime import load_classifier
@@ -104,3 +106,19 @@ def test_a_hole_in_a_record_is_cut_as_it_is_watched() -> None:
     np.testing.assert_array_equal(beats.r_sample, watched.r_sample)
     assert np.isnan(beats.rr_s).sum() == 2
     assert not beats.complete[beats.r_sample < 5_010][-1]
+
+
+def test_what_the_detector_has_learnt_is_part_of_the_cache_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another weight of its judge, or a line in any of its modules, and beats are cut anew; a comment elsewhere not."""
+    here = Path(monitor.__file__).parent
+    shutil.copytree(here, tmp_path / "monitor", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(monitor, "__file__", str(tmp_path / "monitor" / "__init__.py"))
+    unchanged = stages_version.__wrapped__()
+    for name, counts in (("rpeak_judge.npz", True), ("rpeak_levels.py", True), ("settings.py", False)):
+        path = tmp_path / "monitor" / name
+        before = path.read_bytes()
+        path.write_bytes(before + b"\n")
+        assert (stages_version.__wrapped__() != unchanged) is counts, name
+        path.write_bytes(before)

@@ -67,10 +67,13 @@ def test_it_learns_and_shuffled_labels_teach_nothing(
 def test_other_settings_do_not_resume(
     tmp_path: Path, small_network: Network, training: BeatSet, validation: BeatSet
 ) -> None:
-    """A checkpoint of other settings, or a damaged one, is refused by name."""
+    """A checkpoint of other settings, of other beats, or a damaged one, is refused by name."""
     train(copy.deepcopy(small_network), training, validation, _SETTINGS, tmp_path, stop_after=1)
     with pytest.raises(ModelError, match="other settings"):
         train(copy.deepcopy(small_network), training, validation, replace(_SETTINGS, seed=9), tmp_path)
+    others = replace(training, r_sample=training.r_sample + 1)
+    with pytest.raises(ModelError, match="other beats"):
+        train(copy.deepcopy(small_network), others, validation, _SETTINGS, tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"nonsense")
     with pytest.raises(ModelError, match="cannot be read"):
         train(copy.deepcopy(small_network), training, validation, _SETTINGS, tmp_path)
