@@ -120,9 +120,11 @@ def _results(card: ModelCard) -> str:
             ),
         ]
     if card.results.get("further"):
-        results = {title: part["gross"] for title, part in card.results["further"].items()}
-        parts += ["### Other protocols, leads and recordings", _summary(results)]
-        parts += [f"{title}:\n\n{_by_class(result)}" for title, result in results.items()]
+        further = card.results["further"]
+        parts += ["### Other protocols, leads and recordings", _summary(_all_variants(further))]
+        parts += [
+            f"{title}:\n\n{_by_class(part['gross'])}\n\n{_spread(part)}" for title, part in further.items()
+        ]
     folds = card.results.get("cross_validation")
     if folds:
         parts += [
@@ -134,10 +136,16 @@ def _results(card: ModelCard) -> str:
 
 
 def _certainty(ds2: dict[str, Any]) -> str:
-    intervals = ", ".join(f"{key} {low:.3f} to {high:.3f}" for key, (low, high) in ds2["intervals"].items())
     return (
-        f"Expected calibration error on DS2: {_cell(ds2['calibration']['error'])} (15 bins). Median over records with "
-        f"the class: {_medians(ds2['medians'])}. 95 % intervals, bootstrap over records: {intervals}."
+        f"Expected calibration error on DS2: {_cell(ds2['calibration']['error'])} (15 bins). {_spread(ds2)}"
+    )
+
+
+def _spread(part: dict[str, Any]) -> str:
+    intervals = ", ".join(f"{key} {low:.3f} to {high:.3f}" for key, (low, high) in part["intervals"].items())
+    return (
+        f"Median over records with the class: {_medians(part['medians'])}. "
+        f"95 % intervals, bootstrap over records: {intervals}."
     )
 
 
@@ -149,8 +157,20 @@ def _medians(medians: dict[str, Any]) -> str:
 
 
 def _variants(ds2: dict[str, Any]) -> dict[str, Any]:
-    without = {f"without {name.rpartition('/')[2]}": value for name, value in ds2["without"].items()}
+    without = {
+        f"without {name.partition('#')[0].rpartition('/')[2]}": value
+        for name, value in ds2["without"].items()
+    }
     return {"all records": ds2["gross"], **without}
+
+
+def _all_variants(further: dict[str, Any]) -> dict[str, Any]:
+    """Return all records together, and without those that need care, of every part."""
+    rows = {}
+    for title, part in further.items():
+        rows[title] = part["gross"]
+        rows |= {f"{title}, {name}": value for name, value in list(_variants(part).items())[1:]}
+    return rows
 
 
 def _summary(by_title: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ chooses by DS2 can be seen to have done so.
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -59,13 +59,19 @@ def evaluate_ds2(
         },
     )
     write_card(card, path)
-    gross = results["gross"]
-    print(f"accuracy {gross['accuracy']:.4f}, all N {gross['baseline']:.4f}")
-    for name, values in gross["classes"].items():
-        print(f"{name}  Se {values['se']}  +P {values['ppv']}  of {values['n']}")
+    for title, part in _rows(results).items():
+        print(f"{title}: accuracy {part['accuracy']:.4f}, all N {part['baseline']:.4f}")
+        for name, values in part["classes"].items():
+            print(f"  {name}  Se {values['se']}  +P {values['ppv']}  of {values['n']}")
+    print(f"medians over records {results['medians']}")
     print(f"calibration error {results['calibration']['error']}, intervals {results['intervals']}")
     for title, part in (("without", adapted["without"]), ("with", adapted["with"])):
         print(f"after five minutes, {title} adaptation: {part['accuracy']} {part['classes']}")
+
+
+def _rows(results: dict[str, Any]) -> dict[str, Any]:
+    without = {f"without {name}": part for name, part in results["without"].items()}
+    return {"all records": results["gross"], **without}
 
 
 def main() -> None:

@@ -64,7 +64,8 @@ def evaluate(classifier: BeatClassifier, beats: BeatSet) -> dict[str, Any]:
     by_record = {
         name: beats.of(name).count(label[beats.record == place]) for place, name in enumerate(beats.names)
     }
-    apart = [name for name in (HEAVIEST_S_RECORD, SHARED_PATIENT_RECORD) if name in by_record]
+    care = (HEAVIEST_S_RECORD, SHARED_PATIENT_RECORD)
+    apart = sorted((n for n in by_record if n.partition("#")[0] in care), reverse=True)
     return {
         "gross": describe(_total(by_record)),
         "without": {name: describe(_total(by_record, leave_out=name)) for name in apart},

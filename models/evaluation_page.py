@@ -71,10 +71,12 @@ def page(card: "ModelCard") -> str:
     """Return the HTML page of a card: one table for all protocols, one for the records of DS2, and the plot."""
     ds2 = card.results["ds2"]
     rows = {"DS2, first lead, from raw samples": ds2["gross"]}
-    rows |= {f"the same without {name.rpartition('/')[2]}": result for name, result in ds2["without"].items()}
+    rows |= {f"the same without {_number(name)}": result for name, result in ds2["without"].items()}
     adapted = card.results.get("adapted", {})
     rows |= {f"after five minutes, {t} correction": adapted[t] for t in ("without", "with") if adapted}
-    rows |= {title: part["gross"] for title, part in card.results.get("further", {}).items()}
+    for title, further in card.results.get("further", {}).items():
+        rows[title] = further["gross"]
+        rows |= {f"{title}, without {_number(name)}": result for name, result in further["without"].items()}
     folds = card.results.get("cross_validation", {})
     rows |= {f"training patients of {name}, cross-validated": result for name, result in folds.items()}
     title = html.escape(f"{card.name} {card.version}")
@@ -87,10 +89,31 @@ def page(card: "ModelCard") -> str:
         ),
         f"<h1>{title}</h1><p>{html.escape(card.protocol)}</p>",
         f"<h2>All protocols</h2>{_table(rows)}",
+        f"<p>DS2, first lead. {_spread(ds2)}</p>",
         f"<h2>How far it can be believed</h2><img src='{PLOT}' alt='reliability and answered share'>",
+        *_pictures(),
         f"<h2>DS2 by record</h2>{_table(ds2['records'])}</html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _pictures() -> list[str]:
+    """Return what other commands have drawn beside this page, as far as it is there."""
+    there = [name for name in ("noise.png",) if (FOLDER / name).exists()]
+    return [f"<h2>In noise</h2><img src='{name}' alt='Se and +P against noise'>" for name in there]
+
+
+def _number(record: str) -> str:
+    return record.partition("#")[0].rpartition("/")[2]
+
+
+def _spread(ds2: dict[str, Any]) -> str:
+    medians = ", ".join(
+        f"{name} Se {_cell(value['se'])} and +P {_cell(value['ppv'])} over {value['records']} records"
+        for name, value in ds2["medians"].items()
+    )
+    intervals = ", ".join(f"{key} {low} to {high}" for key, (low, high) in ds2["intervals"].items())
+    return f"Medians over records with the class: {medians}. 95 % intervals, bootstrap over records: {intervals}."
 
 
 def _table(results: dict[str, Any]) -> str:
