@@ -60,6 +60,23 @@ class StoredEvidence(msgspec.Struct, frozen=True, kw_only=True):
     taken: list[Taken]
 
 
+class PackedEvidence(msgspec.Struct, frozen=True):
+    """Evidence as it is stored.
+
+    Attributes
+    ----------
+    team, identity, at : str, str, float
+        Of the alarm.
+    content : bytes
+        A `StoredEvidence`, compressed.
+    """
+
+    team: str
+    identity: str
+    at: float
+    content: bytes
+
+
 _decoder = msgspec.msgpack.Decoder(StoredEvidence)
 _fields = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 
@@ -85,8 +102,8 @@ class KeptEvidence:
     state: dict[str, RowState] | None
     taken: tuple[Taken, ...]
 
-    def packed(self) -> bytes:
-        """Return it as bytes, compressed."""
+    def packed(self) -> PackedEvidence:
+        """Return it as it is stored."""
         strip = self.alarm.strip
         if strip is not None:
             strip = msgspec.structs.replace(strip, microvolts=b"")
@@ -100,7 +117,8 @@ class KeptEvidence:
             state=b"" if self.state is None else encode_state(self.state),
             taken=list(self.taken),
         )
-        return zlib.compress(msgspec.msgpack.encode(stored), 1)
+        content = zlib.compress(msgspec.msgpack.encode(stored), 1)
+        return PackedEvidence(self.alarm.team, self.alarm.identity, self.alarm.at, content)
 
 
 def unpacked(packed: bytes) -> StoredEvidence:

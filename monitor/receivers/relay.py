@@ -293,5 +293,6 @@ async def look(client: "redis.asyncio.Redis", watchdog: Watchdog) -> None:
             dropped=state.packets_dropped,
             waiting=state.outbox_waiting,
             unnamed=state.beats_unnamed,
+            late_s=state.late_s,
         )
     watchdog.server_answered(time.monotonic())

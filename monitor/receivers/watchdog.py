@@ -18,6 +18,9 @@ CANARY_LOST_AFTER_S: Final = 45.0
 SERVER_LOST_AFTER_S: Final = 10.0
 OVERLOADED_FOR_S: Final = 30.0
 """A monitor that has dropped packets counts as overloaded for so long."""
+LATE_FROM_S: Final = 2.0
+LATE_FOR_S: Final = 5.0
+"""A monitor that has been later than the one for longer than the other counts as overloaded: so are its alarms."""
 UNNAMED_FOR_S: Final = 30.0
 """A monitor whose classifier has failed counts as half blind for so long."""
 ALARMS_STUCK_AFTER_S: Final = 20.0
@@ -41,6 +44,8 @@ class _Monitor:
     unnamed: int = 0
     unnamed_at: float = float("-inf")
     sent_at: float = 0.0
+    in_time_at: float = 0.0
+    late_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -70,6 +75,7 @@ class Watchdog:
             # While it was away nothing could be seen: everybody has time to show up.
             for monitor in self._monitors.values():
                 monitor.beat_at = monitor.canary_at = monitor.connected_at = monitor.sent_at = now
+                monitor.in_time_at = now
         self._server_at = now
 
     def heartbeat(
@@ -83,6 +89,7 @@ class Watchdog:
         dropped: int = 0,
         waiting: int = 0,
         unnamed: int = 0,
+        late_s: float = 0.0,
     ) -> None:
         """Take a monitor's heartbeat; only one that has changed is a sign of life.
 
@@ -104,10 +111,22 @@ class Watchdog:
             Alarms that wait on its disk.
         unnamed : int
             Beats that its classifier failed to name, since its start.
+        late_s : float
+            How long after a packet's arrival all that it brings has been told, lately.
         """
         known = self._monitors.get(monitor_id)
         if known is None:
-            known = _Monitor(beat, now, now, now, ended=ended, dropped=dropped, unnamed=unnamed, sent_at=now)
+            known = _Monitor(
+                beat,
+                now,
+                now,
+                now,
+                ended=ended,
+                dropped=dropped,
+                unnamed=unnamed,
+                sent_at=now,
+                in_time_at=now,
+            )
             self._monitors[monitor_id] = known
         elif beat != known.beat:
             if known.ended and not ended:
@@ -117,6 +136,9 @@ class Watchdog:
             known.connected_at = now
         if not waiting:
             known.sent_at = now
+        if late_s < LATE_FROM_S:
+            known.in_time_at = now
+        known.late_s = late_s
         if dropped > known.dropped:
             known.dropped_at = now
         if unnamed > known.unnamed:
@@ -190,6 +212,11 @@ class Watchdog:
             wrong["monitor_overloaded", name] = (
                 "medium",
                 f"Monitor {name} does not keep up: it drops packets.",
+            )
+        elif now - monitor.in_time_at > LATE_FOR_S:
+            wrong["monitor_overloaded", name] = (
+                "medium",
+                f"Monitor {name} does not keep up: it is {monitor.late_s:.0f} s late, and so are its alarms.",
             )
         return wrong
 

@@ -24,10 +24,13 @@ from monitor.rhythm.limits import AthleteLimits
 from monitor.rows import Rows, RowStage
 from monitor.rpeaks import MAX_DELAY_S
 
-FIRST_BEAT_S: Final = 4.0
-"""Grace after a (re)start before missing beats count: the filters settle and the detector learns."""
+FIRST_BEAT_S: Final = 6.0
+"""Grace at the start before missing beats count: the filters settle and the detector learns, which takes it up to nine
+seconds where the heart beats only every 1.6 s."""
+AFTER_GAP_S: Final = 4.0
+"""The same after a gap."""
 GAP_GRACE_S: Final = 2.0
-"""The same after a short gap, for the time that is added up: the detector has learnt already."""
+"""The same after a short one, for the time that is added up: the detector has learnt already."""
 
 BLOCKED_FACTOR: Final = 2.5
 
@@ -37,7 +40,7 @@ _KINDS = 3
 _NO_QRS = 3
 """What falls due beside the kinds: asystole since the last QRS, though there were peaks."""
 _LAST_R, _SINCE, _UNBEATEN, _FIBRILLATING, _BLOCKED, _VOID, _LAST_QRS, _WITHOUT_QRS, _QRS_VOID = range(9)
-_MARGIN, _GRACE, _GAP_GRACE, _BEAT_MARGIN = range(4)
+_MARGIN, _FIRST_GRACE, _AFTER_GAP, _GAP_GRACE, _BEAT_MARGIN = range(5)
 
 
 @compiled
@@ -71,6 +74,9 @@ def _fall_due(
             continue
         # In fibrillation the missing beat is no news; that nothing at all moves any more is.
         if i[_FIBRILLATING] == 1 and which != _ASYSTOLE:
+            continue
+        # No second asystole from the last P wave on within the one from the last QRS on.
+        if paused[which] >= 0:
             continue
         onset = i[_LAST_R] if i[_LAST_R] >= 0 else i[_SINCE]
         paused[which] = onset
@@ -262,6 +268,7 @@ def _advance(
 def _await(
     rows: NDArray[np.int64],
     first_sample: NDArray[np.int64],
+    grace: int,
     settings: NDArray[np.int64],
     longest: NDArray[np.int64],
     integers: NDArray[np.int64],
@@ -280,7 +287,7 @@ def _await(
         i[_QRS_VOID] = 0
         deadlines[row, :] = NEVER
         asystole = longest[row, _ASYSTOLE]
-        due = first_sample[place] + settings[_GRACE] + asystole + settings[_MARGIN]
+        due = first_sample[place] + grace + asystole + settings[_MARGIN]
         if i[_UNBEATEN] > 0:
             rest = max(asystole - i[_UNBEATEN], 0)
             due = min(due, first_sample[place] + settings[_GAP_GRACE] + settings[_MARGIN] + rest)
@@ -332,7 +339,7 @@ class PauseMachine(RowStage):
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
         self._settings = np.array(
-            [round(seconds * rate_hz) for seconds in (MAX_DELAY_S, FIRST_BEAT_S, GAP_GRACE_S)]
+            [round(seconds * rate_hz) for seconds in (MAX_DELAY_S, FIRST_BEAT_S, AFTER_GAP_S, GAP_GRACE_S)]
             + [int(np.ceil(WINDOW_S * rate_hz)) + 1]
         )
         self._state = Rows(version=5, capacity=capacity)
@@ -348,7 +355,7 @@ class PauseMachine(RowStage):
         """Let `rows` begin with another strap."""
         self._state.reset(rows)
         self.set_limits(rows, limits)
-        self._await(rows, first_sample)
+        self._await(rows, first_sample, _FIRST_GRACE)
 
     def set_limits(self, rows: IntArray, limits: AthleteLimits) -> None:
         """Change the limits of `rows`; they hold from the next beat on."""
@@ -370,7 +377,7 @@ class PauseMachine(RowStage):
             events,
             rates,
         )
-        self._await(rows, first_sample)
+        self._await(rows, first_sample, _AFTER_GAP)
         return Found(KINDS, events[:n], rates[:n])
 
     def process(self, items: Items) -> Found:
@@ -400,6 +407,15 @@ class PauseMachine(RowStage):
         """Whether a pause or an asystole is under way."""
         return bool((self._state["paused"][row] >= 0).any())
 
-    def _await(self, rows: IntArray, first_sample: IntArray) -> None:
+    def _await(self, rows: IntArray, first_sample: IntArray, grace: int) -> None:
         state = self._state
-        _await(rows, first_sample, self._settings, state["longest"], state["integers"], state["deadline"])
+        samples = int(self._settings[grace])
+        _await(
+            rows,
+            first_sample,
+            samples,
+            self._settings,
+            state["longest"],
+            state["integers"],
+            state["deadline"],
+        )

@@ -12,7 +12,7 @@ import redis.asyncio
 
 from monitor.contract import Alarm
 from monitor.errors import StrapwatchError
-from monitor.evidence_log import KeptEvidence, StoredEvidence, unpacked
+from monitor.evidence_log import PackedEvidence, StoredEvidence, unpacked
 from monitor.live_state import PREFIX, alarms_key
 from monitor.sinks.alarm_script import decode_alarm, known_key
 from monitor.sinks.identity import Identity, parse_identity
@@ -28,9 +28,7 @@ def evidence_key(team: str, identity: str = "") -> str:
     return f"{PREFIX}evidence:{{{team}}}{f':{identity}' if identity else ''}"
 
 
-async def store_evidence(
-    client: "redis.asyncio.Redis", evidence: Sequence[KeptEvidence], packed: Sequence[bytes]
-) -> None:
+async def store_evidence(client: "redis.asyncio.Redis", evidence: Sequence[PackedEvidence]) -> None:
     """Store evidence, and let go of the oldest of each team; what is there already stays.
 
     Raises
@@ -39,13 +37,12 @@ async def store_evidence(
         If the server cannot be reached or refuses.
     """
     pipeline: Any = client.pipeline(transaction=False)
-    for found, content in zip(evidence, packed, strict=True):
-        alarm = found.alarm
-        pipeline.set(evidence_key(alarm.team, alarm.identity), content, nx=True, ex=EVIDENCE_KEPT_S)
-        pipeline.zadd(evidence_key(alarm.team), {alarm.identity: alarm.at}, nx=True)
-        pipeline.expire(evidence_key(alarm.team), EVIDENCE_KEPT_S)
+    for found in evidence:
+        pipeline.set(evidence_key(found.team, found.identity), found.content, nx=True, ex=EVIDENCE_KEPT_S)
+        pipeline.zadd(evidence_key(found.team), {found.identity: found.at}, nx=True)
+        pipeline.expire(evidence_key(found.team), EVIDENCE_KEPT_S)
     await pipeline.execute()
-    for team in {found.alarm.team for found in evidence}:
+    for team in {found.team for found in evidence}:
         oldest: Any = await client.zrange(evidence_key(team), 0, -(EVIDENCE_KEPT + 1))
         if oldest:
             await client.delete(*(evidence_key(team, identity.decode()) for identity in oldest))
@@ -72,7 +69,7 @@ async def stored_evidence(client: "redis.asyncio.Redis", identity: str) -> Store
         why = "technical alarms have none" if told and told[0].technical else (
             "it is of priority information" if told and told[0].priority == "information" else (
                 f"it is kept for {EVIDENCE_KEPT_S // 86_400} days and the last {EVIDENCE_KEPT} alarms of a team, "
-                "and not where the server was away or the monitor had just begun"
+                "and not where the monitor had just begun, or limits had just changed"
             )
         )  # fmt: skip
         raise StrapwatchError(f"evidence of {identity} was not kept: {why}")

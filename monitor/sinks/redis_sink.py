@@ -1,7 +1,7 @@
 """The monitor's output to Redis or Valkey: live state as it comes, alarms without fail.
 
 Beats, states and waveforms of a time when the server is away are dropped and counted: they are about now. Alarms wait
-in the outbox and go out in order when it is back.
+in the outbox and go out in order when it is back; what they can be raised again from waits beside it.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
 from monitor.sinks.connection import open_redis, shown_url
 from monitor.sinks.evidence import store_evidence
+from monitor.sinks.evidence_shelf import EvidenceShelf
 from monitor.sinks.outbox import Outbox, Waiting
 
 _WATCHED_EVERY_S: Final = 1.0
@@ -89,6 +90,7 @@ class RedisSink:
         self._shown = shown_url(url)
         self._client = open_redis(url)
         self._outbox = outbox
+        self._shelf = EvidenceShelf(outbox.path.with_name(f"{outbox.path.stem}-evidence"))
         self._on_connection = on_connection
         self._script = AlarmScript(self._client)
         # SQLite waits for the disk; the event loop must not.
@@ -99,6 +101,7 @@ class RedisSink:
         self._tried = asyncio.Event()
         self._lost = asyncio.Event()
         self._alarms_wait = asyncio.Event()
+        self._evidence_waits = asyncio.Event()
         self._announced: set[str] = set()
         self._held_at: dict[str, float] = {}
         self._expiry_due: dict[str, float] = {}
@@ -189,15 +192,36 @@ class RedisSink:
             self._count_refused(refused)
 
     async def _keep_evidence(self, evidence: list[KeptEvidence]) -> None:
-        if not self._connected:
-            self._dropped["evidence"] += len(evidence)
-            return
+        """Store evidence; what the server does not take at once waits on disk."""
         packed = await asyncio.to_thread(lambda: [found.packed() for found in evidence])
-        try:
-            await store_evidence(self._client, evidence, packed)
-        except (RedisError, OSError) as error:
-            self._dropped["evidence"] += len(evidence)
-            self._report_failure(error)
+        if self._connected:
+            try:
+                await store_evidence(self._client, packed)
+            except (RedisError, OSError) as error:
+                self._report_failure(error)
+            else:
+                return
+        lost = await self._on_disk(self._shelf.put, packed)
+        if lost:
+            self._dropped["evidence"] += lost
+        self._evidence_waits.set()
+
+    async def _send_evidence(self) -> None:
+        """Send what waits on disk whenever the server is there."""
+        backoff = Backoff()
+        while True:
+            await self._evidence_waits.wait()
+            self._evidence_waits.clear()
+            while self._connected and (oldest := await self._on_disk(self._shelf.oldest)) is not None:
+                path, packed = oldest
+                try:
+                    await store_evidence(self._client, [packed])
+                except (RedisError, OSError) as error:
+                    self._report_failure(error)
+                    await asyncio.sleep(backoff.next_wait_s())
+                else:
+                    backoff.succeeded()
+                    await self._on_disk(self._shelf.remove, path)
 
     async def watched(self) -> set[tuple[str, str]]:
         """Return the athletes, as (team, athlete), whose waveform somebody listens to.
@@ -249,6 +273,7 @@ class RedisSink:
         self._tasks = [
             asyncio.create_task(self._keep_connected(), name="redis-connection"),
             asyncio.create_task(self._send_alarms(), name="redis-alarms"),
+            asyncio.create_task(self._send_evidence(), name="redis-evidence"),
         ]
         # With a server that is there, nothing is dropped at the start.
         with suppress(TimeoutError):
@@ -389,6 +414,7 @@ class RedisSink:
             self._tried.set()
             _log.info("connected to Redis", server=self._shown, alarms_waiting=len(self._outbox))
             self._alarms_wait.set()
+            self._evidence_waits.set()
             await self._lost.wait()
             # Idle connections to the server that is gone would each fail once more.
             await self._client.connection_pool.disconnect(inuse_connections=False)

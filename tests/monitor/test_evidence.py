@@ -1,19 +1,21 @@
 """Evidence of alarms: the strip, what was known of the athlete, and that the alarm can be raised again from it."""
 
+import asyncio
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from redis.exceptions import RedisError
 
 from monitor.contract import Alarm
 from monitor.embedded import GuardedServer
 from monitor.errors import StrapwatchError
 from monitor.evidence import STRIP_BEFORE_S, STRIP_MOST_SAMPLES
-from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, unpacked
+from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, PackedEvidence, unpacked
 from monitor.evidence_replay import replay
 from monitor.evidence_strip import around_onset, known_lines, terminal_rows
 from monitor.live_state import TEAMS_KEY
@@ -28,6 +30,7 @@ from monitor.sinks import (
     stored_evidence,
 )
 from monitor.sinks import evidence as evidence_sink
+from monitor.sinks.evidence_shelf import EvidenceShelf
 from monitor.watch import Watch
 from monitor.wire import SamplePacket, Topic, encode
 from tests.monitor.processes import environment, run
@@ -129,7 +132,7 @@ def test_an_alarm_is_raised_again(told: SinkBatch) -> None:
     """From the first packet on or from a stored state, out of order or not: the identical alarm."""
     assert {found.state is None for found in told.evidence} == {True, False}
     for found in told.evidence:
-        replayed = replay(unpacked(found.packed()), None)
+        replayed = replay(unpacked(found.packed().content), None)
         assert replayed.differences == ()
         assert replayed.alarm is not None
         assert replayed.alarm.strip is not None
@@ -153,7 +156,7 @@ def test_a_packed_state_is_the_same_state(told: SinkBatch) -> None:
 
 def test_another_alarm_is_told_from_it(told: SinkBatch) -> None:
     """A packet that was changed, a sentence or a beat: each difference is named."""
-    stored = unpacked(told.evidence[-1].packed())
+    stored = unpacked(told.evidence[-1].packed().content)
     changed = msgspec.structs.replace(stored, alarm=msgspec.structs.replace(stored.alarm, message="Nothing."))
     assert "message was 'Nothing.'" in replay(changed, None).differences[0]
     early = msgspec.structs.replace(stored, taken=stored.taken[:10])
@@ -168,14 +171,14 @@ def test_another_alarm_is_told_from_it(told: SinkBatch) -> None:
 
 def test_evidence_of_another_model_or_version_is_refused(told: SinkBatch) -> None:
     """No comparison is made with other weights, another layout of states, or damaged bytes."""
-    stored = unpacked(told.evidence[-1].packed())
+    stored = unpacked(told.evidence[-1].packed().content)
     other = msgspec.structs.replace(stored, alarm=msgspec.structs.replace(stored.alarm, model="grunet 9"))
     with pytest.raises(StrapwatchError, match="grunet 9"):
         replay(other, None)
     with pytest.raises(StrapwatchError, match="this version"):
         replay(msgspec.structs.replace(stored, state=b"\x81\xa1a\x80"), None)
     with pytest.raises(ValueError, match="damaged"):
-        unpacked(told.evidence[-1].packed()[:100])
+        unpacked(told.evidence[-1].packed().content[:100])
 
 
 def test_a_log_is_bounded() -> None:
@@ -238,7 +241,7 @@ async def test_the_commands_draw_and_replay_what_the_server_holds(
     wrong = msgspec.structs.replace(evidence.alarm, known_sample=1)
     await client.delete(evidence_key("red", identity))
     kept = _with_alarm(next(e for e in told.evidence if e.alarm.identity == identity), wrong)
-    await store_evidence(client, [kept], [kept.packed()])
+    await store_evidence(client, [kept.packed()])
     done = run("replay-alarm", identity, "--redis", stored, env=env)
     assert (done.returncode, done.stdout.splitlines()[0]) == (
         1, f"different: known_sample was 1, is {pauses(told, 'raised')[1].known_sample}",
@@ -267,9 +270,70 @@ async def test_a_team_keeps_the_last_ones(
     kept = told.evidence[0]
     for at in range(6):
         alarm = msgspec.structs.replace(kept.alarm, episode=at, at=float(at))
-        await store_evidence(client, [_with_alarm(kept, alarm)], [b"x"])
+        await store_evidence(client, [PackedEvidence("red", alarm.identity, alarm.at, b"x")])
     keys = sorted(await client.keys("strapwatch:evidence:*:*"))
     assert [key.decode().rpartition(".")[2] for key in keys] == ["3", "4", "5"]
     assert await client.zcard(evidence_key("red")) == 3
     assert await client.ttl(keys[0]) > 0
     await client.aclose()
+
+
+async def test_evidence_waits_for_a_server_that_is_away(
+    redis_server: GuardedServer, told: SinkBatch, tmp_path: Path
+) -> None:
+    """What was raised without a server is replayed once it is back, though the monitor was killed meanwhile."""
+    at_first, later = told.evidence[0], told.evidence[1]
+    path = tmp_path / "outbox.sqlite3"
+    redis_server.kill()
+    with closing(Outbox(path)) as outbox:
+        async with RedisSink(redis_server.url, outbox=outbox) as sink:
+            await sink.write(SinkBatch(alarms=[at_first.alarm], evidence=[at_first]))
+            assert not sink.dropped["evidence"]
+    redis_server.start()
+    with closing(Outbox(path)) as outbox:
+        async with RedisSink(redis_server.url, outbox=outbox) as sink:
+            await _until_stored(redis_server.url, at_first.alarm.identity)
+            redis_server.kill()
+            await sink.write(SinkBatch(alarms=[later.alarm], evidence=[later]))
+            redis_server.start()
+            await _until_stored(redis_server.url, later.alarm.identity)
+            assert await sink.drained(10.0)
+            shelf = EvidenceShelf(tmp_path / "outbox-evidence")
+            async with asyncio.timeout(10.0):
+                while shelf.oldest() is not None:  # noqa: ASYNC110 - a file goes, nobody sets an event
+                    await asyncio.sleep(0.01)
+    client: Any = open_redis(redis_server.url)
+    for kept in (at_first, later):
+        replayed = replay(await stored_evidence(client, kept.alarm.identity), None)
+        assert replayed.alarm is not None
+        assert not replayed.differences
+    await client.aclose()
+
+
+async def _until_stored(url: str, identity: str) -> None:
+    client: Any = open_redis(url)
+    async with asyncio.timeout(20.0):
+        while True:
+            with suppress(RedisError, OSError):
+                if await client.exists(evidence_key("red", identity)):
+                    break
+            await asyncio.sleep(0.05)
+    await client.aclose()
+
+
+def test_evidence_that_waits_is_bounded_and_survives_damage(tmp_path: Path) -> None:
+    """The oldest leaves where there is too much, by number or size; a damaged file hides none behind it."""
+    shelf = EvidenceShelf(tmp_path / "e", most_files=3, most_bytes=10_000)
+    found = [PackedEvidence("red", f"i{k}", float(k), b"x" * 100) for k in range(5)]
+    assert shelf.put(found) == 2
+    oldest = shelf.oldest()
+    assert oldest is not None
+    assert oldest[1] == found[2]
+    oldest[0].write_bytes(b"no evidence")
+    after = EvidenceShelf(tmp_path / "e", most_files=3, most_bytes=10_000).oldest()
+    assert after is not None
+    assert after[1] == found[3]
+    assert shelf.put([PackedEvidence("red", "large", 9.0, b"x" * 9_900)]) == 2
+    assert len(list((tmp_path / "e").iterdir())) == 1
+    (tmp_path / "file").write_text("no folder")
+    assert EvidenceShelf(tmp_path / "file" / "e").put(found) == 5

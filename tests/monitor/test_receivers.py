@@ -497,3 +497,21 @@ def test_a_monitor_that_does_not_keep_up_or_cannot_send_says_so() -> None:
         (120, "redis_unreachable", "raised"),
         (130, "redis_unreachable", "cleared"),
     ]
+
+
+def test_a_monitor_that_is_late_says_so() -> None:
+    """Alarms that come seconds late are told as overload, of medium priority, until the monitor has caught up."""
+    watchdog = Watchdog(began_at=0.0)
+    told = []
+    for second in range(60):
+        now = float(second)
+        watchdog.server_answered(now)
+        late_s = {10: 9.0}.get(second, 4.0 if 20 <= second < 30 else 0.4)
+        watchdog.heartbeat("m", now, connected=True, ended=False, now=now, late_s=late_s)
+        watchdog.canary("m", now)
+        told += [(second, alarm) for alarm in watchdog.tick(now)]
+    assert [(second, a.kind, a.transition, a.priority) for second, a in told] == [
+        (25, "monitor_overloaded", "raised", "medium"),
+        (30, "monitor_overloaded", "cleared", "medium"),
+    ]
+    assert "4 s late" in told[0][1].message

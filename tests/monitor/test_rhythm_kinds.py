@@ -404,9 +404,38 @@ def test_p_waves_do_not_end_an_asystole() -> None:
         ("onset", 340, 340 + 400 + 85),
         ("end", 340, 1000 + BEAT_DELAY),
     ]
-    # The same beats on an electrode that has slipped: small, but the usual ones.
-    beats.context[4:10, CONTEXT_FIELDS.index("qrs_correlation")] = 0.97
-    assert "asystole" not in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
+
+
+@pytest.mark.parametrize(
+    ("size", "like", "is_qrs"),
+    [(0.21, 0.91, True), (0.21, 0.89, False), (0.12, 0.985, True), (0.12, 0.97, False), (0.3, 0.1, True)],
+)
+def test_a_small_complex_counts_where_it_is_the_usual_one_on_an_electrode_that_slipped(
+    size: float,
+    like: float,
+    is_qrs: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The smaller a complex, the more it must look like the usual one: a P wave does, where the QRS is plain."""
+    r_samples = 100 + 80 * np.arange(12)
+    beats = _beats(r_samples, "N" * len(r_samples))
+    beats.context[:, CONTEXT_FIELDS.index("qrs_size_ratio")] = np.where(np.arange(12) < 4, 1.0, size)
+    beats.context[:, CONTEXT_FIELDS.index("qrs_correlation")] = np.where(np.arange(12) < 4, 0.99, like)
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    assert ("asystole" in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))) != is_qrs
+
+
+def test_p_waves_that_cease_make_no_second_asystole() -> None:
+    """One P wave behind the last QRS was taken for an R peak: one asystole, told once, and over with the next QRS."""
+    r_samples = np.array([100, 180, 260, 340, 440, 1000, 1080])
+    beats = _beats(r_samples, "N" * len(r_samples))
+    beats.context[:, CONTEXT_FIELDS.index("qrs_size_ratio")] = 1.0
+    beats.context[4, CONTEXT_FIELDS.index("qrs_size_ratio")] = 0.1
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    told = [e for e in _bank().process(ROW, end, _peaks(r_samples), beats) if e.kind == "asystole"]
+    assert [(e.transition, e.onset_sample, e.known_sample) for e in told] == [
+        ("onset", 340, 340 + 400 + 85),
+        ("end", 340, 1000 + BEAT_DELAY),
+    ]
 
 
 def test_no_fibrillation_while_the_usual_beat_goes_on() -> None:
