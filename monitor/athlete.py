@@ -100,6 +100,7 @@ class Athlete:
     exercise_at: float = 0.0
     told_at: float = 0.0
     exported_at: float = 0.0
+    reviewed_at: float = 0.0
     mind_at: float = 0.0
     changed: bool = True
     link: LinkHealth = field(default_factory=LinkHealth)

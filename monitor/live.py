@@ -26,6 +26,7 @@ from monitor.recovery.folder import RecoveryFolder
 from monitor.recovery.resume import LOOKED_FOR_S, Resumption
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry, Command
+from monitor.review_queue import ReviewQueue
 from monitor.settings_watch import LiveSettings, SettingsChange
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, Source
@@ -499,6 +500,7 @@ class _Outgoing:
         self._batch = SinkBatch()
         self._states: dict[Key, AthleteState] = {}
         self._snapshots: dict[Key, Snapshot] = {}
+        self._reviews: dict[tuple[str, str, int], ReviewQueue] = {}
 
     def add(self, batch: SinkBatch) -> None:
         if not batch:
@@ -514,6 +516,8 @@ class _Outgoing:
         for snapshot in batch.snapshots:
             self._snapshots[snapshot.team, snapshot.athlete] = snapshot
         waiting.monitor = batch.monitor or waiting.monitor
+        for review in batch.reviews:
+            self._reviews[review.team, review.athlete, review.boot] = review
         for state in batch.states:
             self._states[state.team, state.athlete] = state
         for waits, most in ((waiting.beats, _MOST_BEATS), (waiting.waves, _MOST_WAVES)):
@@ -526,6 +530,8 @@ class _Outgoing:
         batch, self._batch = self._batch, SinkBatch()
         batch.states = list(self._states.values())
         self._states.clear()
+        batch.reviews = list(self._reviews.values())
+        self._reviews.clear()
         batch.snapshots = list(self._snapshots.values())
         self._snapshots.clear()
         self.something.clear()

@@ -36,6 +36,7 @@ from monitor.naming import BeatNaming
 from monitor.overload import CLASSIFYING, DENOISING, WAVEFORMS
 from monitor.recordings import recording_of
 from monitor.responses import Command
+from monitor.review_queue import REVIEW_EVERY_S, review_queue
 from monitor.rhythm import AthleteLimits
 from monitor.rows import number_in
 from monitor.sinks.batch import SinkBatch
@@ -306,6 +307,7 @@ class Watch:
         if len(self._lines) >= MAX_RATES:
             self._drop_idle_banks(now)
         self._tell_states(now, output)
+        self._tell_reviews(now, output)
         output.audit.extend(self._machine.notes())
         output.evidence.extend(found for alarm in output.alarms if (found := self._kept(alarm)) is not None)
         self._keep_states(now, output)
@@ -328,6 +330,19 @@ class Watch:
                         pause=self._machine.pause_of(athlete.team, athlete.name),
                     )
                 )
+
+    def _tell_reviews(self, now: float, output: SinkBatch) -> None:
+        due = [athlete for athlete in self._athletes.values() if now - athlete.reviewed_at >= REVIEW_EVERY_S]
+        # A team that came at once is spread over the ticks to follow.
+        for athlete in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
+            self._tell_review(athlete, now, output)
+
+    @staticmethod
+    def _tell_review(athlete: Athlete, now: float, output: SinkBatch) -> None:
+        athlete.reviewed_at = now
+        found = review_queue(athlete, now)
+        if found is not None:
+            output.reviews.append(found)
 
     def _kept(self, alarm: Alarm) -> KeptEvidence | None:
         """Return that from which an alarm of the heart that was just raised can be raised again."""
@@ -677,6 +692,7 @@ class Watch:
             moved = _Moved(athlete.line, [athlete], row, ended, end, {athlete.row: before})
             self._name_beats([moved], now, frozenset(), output)
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
+            self._tell_review(athlete, now, output)
         athlete.pieces[0] = replace(piece, begins=False)
         self._claim(athlete, piece.rate_hz, piece.boot, piece.first_sample)
         athlete.strap = piece.strap

@@ -21,6 +21,7 @@ from monitor.cli.records import register as _register_records
 from monitor.cli.relay import register as _register_relay
 from monitor.cli.replay_alarm import register as _register_replay_alarm
 from monitor.cli.reproduce import register as _register_reproduce
+from monitor.cli.review import register as _register_review
 from monitor.cli.scenario import register as _register_scenario
 from monitor.cli.score import register as _register_score
 from monitor.cli.simulate import register as _register_simulate
@@ -74,6 +75,7 @@ for _register in (
     _register_score,
     _register_alerts,
     _register_inbox,
+    _register_review,
     _register_strip,
     _register_replay_alarm,
     _register_relay,

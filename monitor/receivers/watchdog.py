@@ -44,7 +44,7 @@ class _Monitor:
     unnamed: int = 0
     unnamed_at: float = float("-inf")
     sent_at: float = 0.0
-    in_time_at: float = 0.0
+    late_since: float | None = None
     late_s: float = 0.0
 
 
@@ -75,7 +75,7 @@ class Watchdog:
             # While it was away nothing could be seen: everybody has time to show up.
             for monitor in self._monitors.values():
                 monitor.beat_at = monitor.canary_at = monitor.connected_at = monitor.sent_at = now
-                monitor.in_time_at = now
+                monitor.late_since = None
         self._server_at = now
 
     def heartbeat(
@@ -125,7 +125,6 @@ class Watchdog:
                 dropped=dropped,
                 unnamed=unnamed,
                 sent_at=now,
-                in_time_at=now,
             )
             self._monitors[monitor_id] = known
         elif beat != known.beat:
@@ -137,7 +136,9 @@ class Watchdog:
         if not waiting:
             known.sent_at = now
         if late_s < LATE_FROM_S:
-            known.in_time_at = now
+            known.late_since = None
+        elif known.late_since is None:
+            known.late_since = now
         known.late_s = late_s
         if dropped > known.dropped:
             known.dropped_at = now
@@ -213,7 +214,7 @@ class Watchdog:
                 "medium",
                 f"Monitor {name} does not keep up: it drops packets.",
             )
-        elif now - monitor.in_time_at > LATE_FOR_S:
+        elif monitor.late_since is not None and now - monitor.late_since > LATE_FOR_S:
             wrong["monitor_overloaded", name] = (
                 "medium",
                 f"Monitor {name} does not keep up: it is {monitor.late_s:.0f} s late, and so are its alarms.",

@@ -225,6 +225,10 @@ class RhythmBank(RowStage):
         """Return the ectopic beats of one row, one card a shape."""
         return self._review.cards(row)
 
+    def review_left_out(self, row: int) -> int:
+        """Return how many ectopic beats of one row are on no card."""
+        return self._review.left_out(row)
+
     def recent_beats(self, row: int) -> list[tuple[int, int, float]]:
         """Return the last beats of one row as (R peak, index in `LABELS`, probability of that label)."""
         recent = self._state["evidence"][row]

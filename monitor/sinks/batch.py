@@ -7,6 +7,7 @@ from monitor.evidence_log import KeptEvidence, KeptState
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry
+from monitor.review_queue import ReviewQueue
 
 
 @dataclass(slots=True)
@@ -31,6 +32,8 @@ class SinkBatch:
         States of athletes, for the disk; none may be written before the alarms above are safe.
     evidence : list of KeptEvidence
         From what alarms that were raised can be raised again.
+    reviews : list of ReviewQueue
+        What there is to review after training, each as a whole.
     kept : list of KeptState
         States that stay in memory; whoever has time packs them.
     """
@@ -43,6 +46,7 @@ class SinkBatch:
     audit: list[AuditEntry] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     evidence: list[KeptEvidence] = field(default_factory=list)
+    reviews: list[ReviewQueue] = field(default_factory=list)
     kept: list[KeptState] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -56,5 +60,6 @@ class SinkBatch:
             or self.audit
             or self.snapshots
             or self.evidence
+            or self.reviews
             or self.kept
         )

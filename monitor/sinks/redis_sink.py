@@ -40,6 +40,7 @@ from monitor.live_state import (
     wave_key,
 )
 from monitor.responses import Command
+from monitor.review_queue import ReviewQueue
 from monitor.sinks.alarm_script import AlarmScript
 from monitor.sinks.alarm_tail import acknowledgements, follow_commands
 from monitor.sinks.audit import add_audit
@@ -48,6 +49,7 @@ from monitor.sinks.connection import open_redis, shown_url
 from monitor.sinks.evidence import store_evidence
 from monitor.sinks.evidence_shelf import EvidenceShelf
 from monitor.sinks.outbox import Outbox, Waiting
+from monitor.sinks.review import store_reviews
 
 _WATCHED_EVERY_S: Final = 1.0
 _GREETING_S: Final = 1.0
@@ -116,7 +118,7 @@ class RedisSink:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """What was not written (beats, states, waves, heartbeats, audit, evidence, alarms), counted by name."""
+        """What was not written (beats, states, heartbeats, alarms and so on), counted by name."""
         return self._dropped
 
     @property
@@ -169,6 +171,8 @@ class RedisSink:
         await self._write_live(batch)
         if batch.evidence:
             await self._keep_evidence(batch.evidence)
+        if batch.reviews:
+            await self._tell_reviews(batch.reviews)
 
     async def _write_live(self, batch: SinkBatch) -> None:
         if not (batch.beats or batch.states or batch.waves or batch.monitor or batch.audit):
@@ -190,6 +194,17 @@ class RedisSink:
         ]
         if refused:
             self._count_refused(refused)
+
+    async def _tell_reviews(self, reviews: list[ReviewQueue]) -> None:
+        if self._connected:
+            try:
+                await store_reviews(self._client, reviews)
+            except (RedisError, OSError) as error:
+                self._report_failure(error)
+            else:
+                return
+        # In a minute all of it is told again.
+        self._dropped["reviews"] += len(reviews)
 
     async def _keep_evidence(self, evidence: list[KeptEvidence]) -> None:
         """Store evidence; what the server does not take at once waits on disk."""

@@ -511,7 +511,7 @@ def test_a_monitor_that_is_late_says_so() -> None:
         watchdog.canary("m", now)
         told += [(second, alarm) for alarm in watchdog.tick(now)]
     assert [(second, a.kind, a.transition, a.priority) for second, a in told] == [
-        (25, "monitor_overloaded", "raised", "medium"),
+        (26, "monitor_overloaded", "raised", "medium"),
         (30, "monitor_overloaded", "cleared", "medium"),
     ]
     assert "4 s late" in told[0][1].message
