@@ -1,6 +1,8 @@
 """Scores of alarms, against stories whose answer can be counted by hand."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from monitor.contract import AAMI_CLASSES, RhythmEvent, RhythmKind
 from simulators.annotations import Truth
 from simulators.episodes import Span
 
+ROOT = Path(__file__).parents[2]
 RATE_HZ = 100.0
 HOUR = 360_000
 
@@ -135,3 +138,16 @@ def test_the_page_is_current() -> None:
     measured = json.loads(REPORT.read_text(encoding="utf-8")) if REPORT.is_file() else None
     written = PAGE.read_text(encoding="utf-8")
     assert written == catalogue_page(measured), "write it anew: python -m monitor.alarm_catalogue_page"
+
+
+def test_the_page_of_promises_names_what_is_there() -> None:
+    """Every file and every test that the page of promises names exists."""
+    page = (ROOT / "docs/alarm-checks.md").read_text("utf-8")
+    tests = re.findall(r"`(test_\w+)\.(test_\w+)`", page)
+    files = re.findall(r"`([\w/]+(?:\.py|\.lua|/))`", page)
+    assert len(tests) > 60
+    assert len(files) > 30
+    for file, name in tests:
+        assert f"def {name}(" in (ROOT / f"tests/monitor/{file}.py").read_text("utf-8"), (file, name)
+    for file in files:
+        assert (ROOT / "monitor" / file).exists() or (ROOT / file).exists(), file
