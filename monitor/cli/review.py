@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,9 +46,12 @@ def review(
 ) -> None:
     """Print review cards."""
     import msgspec
+    import structlog
 
     from monitor.inbox.review_lines import review_lines
 
+    # What is printed may be read by a program.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     found = asyncio.run(_stored(redis, team or [], athletes or []))
     unknown = sorted(set(athletes or ()) - {queue.athlete for queue in found})
     if unknown:

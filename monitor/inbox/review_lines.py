@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Final
 
+import numpy as np
+
 from monitor.contract import LABELS, UNSURE
 from monitor.evidence import millivolts
 from monitor.review_queue import SHAPE_HZ, ReviewQueue, StoredCard
@@ -41,19 +43,19 @@ def _card_lines(number: int, card: StoredCard, width: int) -> list[str]:
         if card.labels.get(label, 0)
     )
     phases = ", ".join(f"{phase} {count}" for phase, count in card.phases.items())
-    shape = PaperStrip(millivolts=millivolts(card.microvolts), rate_hz=SHAPE_HZ, clock_s=_begins_s(card))
+    shape = millivolts(card.microvolts)
+    drawn = terminal_strip(
+        PaperStrip(millivolts=shape, rate_hz=SHAPE_HZ),
+        width=max(20, min(_SHAPE_WIDTH, width - 4)),
+        rows=_SHAPE_ROWS,
+    )
     return [
         f"{number}.  {card.beats} {'beat' if card.beats == 1 else 'beats'}: called {called}",
         f"    {phases}; first {_when(card.first_at)}, last {_when(card.last_at)}",
-        *(
-            f"    {line}"
-            for line in terminal_strip(shape, width=max(20, min(_SHAPE_WIDTH, width - 4)), rows=_SHAPE_ROWS)
-        ),
+        f"    mean shape, {len(shape) / SHAPE_HZ:.2f} s by {float(np.ptp(shape)):.1f} mV",
+        # The last line is a scale of seconds; this is less than one.
+        *(f"    {line}" for line in drawn[:-1]),
     ]
-
-
-def _begins_s(card: StoredCard) -> float:
-    return -len(card.microvolts) / 2 / SHAPE_HZ / 2
 
 
 def _when(at: float) -> str:

@@ -129,8 +129,7 @@ async def test_the_server_keeps_the_last_boots_and_the_command_shows_them(
     assert msgspec.json.decode(line)["cards"][0]["labels"]["V"] == 5
     done = run("review", "nobody", "--redis", redis_server.url, env=env)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert "nothing to review of nobody" in done.stderr
+    assert "nothing to review of nobody" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
