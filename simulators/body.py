@@ -309,7 +309,8 @@ def clean_power(record: Record) -> float:
     """
     if record.truth is None:
         raise UsageError(
-            f"{record.name}: has no reference annotations to measure its QRS by; give the noise as rms_mv instead"
+            f"{record.name}: has no reference annotations to measure its QRS by; choose another record, or a scenario "
+            "in which the noise has rms_mv instead of a ratio"
         )
     beats: IntArray = normal_beats(record.truth.r_samples, record.truth.classes)
     return qrs_power(record.millivolts, beats, rate_hz=record.rate_hz)

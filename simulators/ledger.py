@@ -36,6 +36,7 @@ TroubleKind: TypeAlias = Literal[
     "clock_drift",
     "clock_jump",
     "reboot",
+    "battery_low",
     "battery_empty",
     "other_strap",
 ]
@@ -115,6 +116,8 @@ _NO_NEWS: Final[frozenset[TroubleKind]] = frozenset(
         # A clock touches no sample, and would take the blame for every missed beat.
         "clock_drift",
         "clock_jump",
+        # So would a battery that is low, until it is empty.
+        "battery_low",
     }
 )
 _NEWS_KEPT: Final = 2_000

@@ -14,6 +14,7 @@ from monitor.contract import BoolArray, FloatArray
 from monitor.errors import RecordError
 from monitor.wire import MAX_RATE_HZ, MIN_RATE_HZ
 from simulators.annotations import Truth, read_truth
+from simulators.databases import DATABASES
 
 DATA_VARIABLE: Final = "STRAPWATCH_DATA"
 USUAL_LEAD: Final = "MLII"
@@ -111,10 +112,13 @@ def find_record(name_or_path: str | Path, *, database: Path | None = None) -> Pa
     for stem in (folder / wanted, *inside, wanted):
         if _header_file(stem).is_file():
             return stem
-    advice = (
-        "" if database is not None else f"; give its path, or set {DATA_VARIABLE} to the folder of databases"
-    )
-    raise RecordError(f"{name_or_path}: no such record ({_header_file(folder / wanted)} is missing){advice}")
+    if (folder / wanted).is_dir():
+        raise RecordError(f"{name_or_path}: a folder, not a record; name one of the records in it")
+    advice = [] if database is not None else [f"set {DATA_VARIABLE} to the folder of databases"]
+    if wanted.parent.name in DATABASES:
+        advice.append(f"strapwatch records fetch {wanted.parent.name} {wanted.name} downloads it")
+    missing = f"{name_or_path}: no such record ({_header_file(folder / wanted)} is missing)"
+    raise RecordError("; ".join([missing, *advice]))
 
 
 def records_in(database_dir: Path) -> tuple[Path, ...]:

@@ -1,5 +1,6 @@
 """A rhythm as it is laid down from left to right: sinus beats, and what events put in their place."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
@@ -244,13 +245,20 @@ def place(
     for event in sorted(events, key=lambda event: event.at_s):
         event.check()
         if event.at_s > seconds:
-            raise UsageError(f"{event}: lies after the last beats of the rhythm")
+            raise UsageError(f"{_called(event)}: the rhythm ends at {seconds:g} s; move it before that")
         track.sinus_until(event.at_s)
         is_free = event.at_s >= track.busy_until_s if event.is_sustained else track.sinus_beats_since > 0
         if not is_free:
-            raise UsageError(f"{event}: begins before the rhythm is free for it; move it or the event before")
+            raise UsageError(
+                f"{_called(event)}: begins before the rhythm is free for it; move it or the event before"
+            )
         track.sinus_beats_since = 0
         event.play(track)
     # What the last beats' neighbours do can still be seen at the end.
     track.sinus_until(seconds + 2.0)
     return track.rhythm()
+
+
+def _called(event: HeartEvent) -> str:
+    words = re.findall("[A-Z][a-z]*", type(event).__name__)
+    return f"{' '.join(words).lower()} at {event.at_s:g} s"

@@ -15,11 +15,11 @@ from simulators.ledger import Ledger
 from simulators.radio import Radio
 from simulators.scenario_seen import Seen
 from simulators.scenario_straps import Life
+from simulators.strap import BATTERY_TOLD_EVERY_S
 
 BEGIN_AT: Final = 1_700_000_000.0
 """Unix time, in seconds, at which every run in virtual time begins."""
 TICK_S: Final = 0.1
-STATUS_EVERY_S: Final = 10.0
 _DRAIN_S: Final = 2.0
 _WILL_AFTER_S: Final = 0.05
 
@@ -94,8 +94,8 @@ def _statuses(number: int, life: Life, start_at: float) -> Iterator[_Event]:
     topic = Topic(strap.team, strap.athlete, "status")
     begins_s, ends_s = strap.schedule_s(0), strap.schedule_s(life.end_sample)
     times_s = [begins_s]
-    while strap.battery is not None and times_s[-1] + STATUS_EVERY_S < ends_s:
-        times_s.append(times_s[-1] + STATUS_EVERY_S)
+    while strap.battery is not None and times_s[-1] + BATTERY_TOLD_EVERY_S < ends_s:
+        times_s.append(times_s[-1] + BATTERY_TOLD_EVERY_S)
     for order, at_s in enumerate(times_s):
         status = strap.status(online=True, schedule_s=at_s)
         yield start_at + at_s, number, -len(times_s) + order, topic, encode(status)

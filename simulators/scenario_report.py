@@ -14,7 +14,7 @@ from monitor.strip_drawing import BeatMark, PaperStrip, Span, Tone, terminal_str
 from simulators.scenario_seen import Seen
 from simulators.scenario_straps import Life
 from simulators.verdict import Verdict
-from simulators.verdict_events import Event
+from simulators.verdict_raised import Event
 
 MOST_STRIPS: Final = 40
 MOST_LINES: Final = 60

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.contract import FloatArray
 from monitor.errors import UsageError
+from monitor.link_health import BATTERY_LOW
 from simulators.annotations import Truth
 from simulators.body import (
     ALL,
@@ -328,6 +329,9 @@ def _planned(table: StrapTable, life: Life, reboots: bool, *, empties: bool) -> 
         for jump in life.strap.clock_jumps
         if (first := round(jump.at_s * rate_hz)) < end
     ]
+    low = life.strap.low_battery_sample(BATTERY_LOW)
+    if low is not None and low < end:
+        planned.append(Touched("battery_low", low, end, {"charge": BATTERY_LOW}))
     if reboots:
         planned.append(Touched("reboot", end, end, {}))
     elif empties:

@@ -12,6 +12,8 @@ from monitor.wire import WIRE_VERSION, SamplePacket, StatusMessage, TruthMessage
 from simulators.records import Record
 
 DEFAULT_PACKET_S: Final = 0.25
+BATTERY_TOLD_EVERY_S: Final = 10.0
+"""How often, in seconds of signal, a strap tells its battery's charge."""
 # Leaves room for the other fields within monitor.wire.MAX_PACKET_BYTES.
 _MAX_PACKET_SAMPLES = 32_000
 _MAX_SOURCE_LENGTH = 64
@@ -215,6 +217,14 @@ class Strap:
         lasts_s = (len(self.record) / self.record.rate_hz - self.start_s) / self.speed
         spent = min(max((schedule_s - self.begins_s / self.speed) / lasts_s, 0.0), 1.0)
         return full + (empty - full) * spent
+
+    def low_battery_sample(self, level: float) -> int | None:
+        """Return the first sample at which the battery's charge is no more than `level`; None if it never is."""
+        if self.battery is None or self.battery[1] > level:
+            return None
+        full, empty = self.battery
+        spent = 0.0 if full <= level else (full - level) / (full - empty)
+        return round(spent * len(self.record))
 
     def _packet(self, sequence: int, first: int, begin: int, samples: int, sent_at: float) -> SamplePacket:
         record = self.record

@@ -21,7 +21,7 @@ from monitor.sources.address import MqttAddress
 from monitor.wire import WIRE_VERSION, LedgerMessage, TruthMessage, encode, topic
 from simulators.lateness import Lateness
 from simulators.radio import Radio, Transmission
-from simulators.strap import Strap
+from simulators.strap import BATTERY_TOLD_EVERY_S, Strap
 
 QOS: Final = 1
 MEMORY_PACKETS: Final = 10_000
@@ -30,7 +30,6 @@ _PROBE_S = 3.0
 _GOODBYE_S = 0.5
 _IN_FLIGHT = 16
 _TRUTH_S = 1.0
-_BATTERY_TOLD_EVERY_S = 10.0
 _LEDGER_TOLD_EVERY_S = 2.0
 _TROUBLES_AT_ONCE = 1_000
 _LEAST_WAIT_S = 0.2
@@ -233,7 +232,7 @@ class StrapLink:
     async def _tell_battery(self, client: aiomqtt.Client, status: str) -> None:
         """Tell the charge again and again; a strap that knows none says nothing."""
         while self.strap.battery is not None:
-            await asyncio.sleep(max(_BATTERY_TOLD_EVERY_S / self.strap.speed, _LEAST_WAIT_S))
+            await asyncio.sleep(max(BATTERY_TOLD_EVERY_S / self.strap.speed, _LEAST_WAIT_S))
             # A connection that fails is for the packets to notice.
             with contextlib.suppress(aiomqtt.MqttError):
                 await self._tell_status(client, status)

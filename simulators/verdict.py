@@ -19,9 +19,10 @@ from simulators.ledger import Ledger
 from simulators.scenario import Scenario
 from simulators.scenario_seen import Seen
 from simulators.scenario_straps import Life
-from simulators.verdict_events import Event, alarm_events
+from simulators.verdict_events import alarm_events
 from simulators.verdict_hidden import hidden_stretches
 from simulators.verdict_packets import Account, packet_account
+from simulators.verdict_raised import Event
 
 SETTLING: Final = "settling"
 EDGE: Final = "end of signal"

@@ -88,6 +88,8 @@ def scenario(
         raise UsageError("no scenario given; name a file, or one of those that --list shows")
     if offline and (broker or redis):
         raise UsageError("--offline needs no --broker and no --redis; leave one or the other out")
+    if offline and speed is not None:
+        raise UsageError("--offline goes as fast as it can; leave --speed out")
     loaded = load_scenario(file)
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})

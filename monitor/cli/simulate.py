@@ -314,6 +314,8 @@ def _records(names: list[str], leads: list[str], database: Path | None) -> list[
             f"--lead is there {len(leads)} times for {len(names)} records; give one, or one for each"
         )
     if not names:
+        if leads:
+            raise UsageError(f"--lead {leads[0]}: only a --record has leads to choose from")
         return []
     from simulators.excerpt import read_excerpt
     from simulators.records import read_record

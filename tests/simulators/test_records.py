@@ -120,6 +120,8 @@ def test_missing_record(tmp_path: Path) -> None:
     text = _refusal("mitdb/nosuch")
     assert "mitdb/nosuch.hea" in text
     assert "STRAPWATCH_DATA" in text
+    assert "strapwatch records fetch mitdb nosuch" in text
+    assert "a folder, not a record" in _refusal(tmp_path)
     assert str(tmp_path / "r.hea") in _refusal(tmp_path / "r")
 
 

@@ -85,7 +85,13 @@ def test_for_real_with_ledger(file: Path, tmp_path: Path) -> None:
     made = [entry for entry in entries if isinstance(entry, LedgerEntry) and entry.cause in {"sent", "lost"}]
     assert len(made) == packets["packets"]
     troubles = [entry for entry in entries if isinstance(entry, TroubleEntry)]
-    assert {entry.trouble for entry in troubles} == {"lead_off", "noise", "battery_empty", "reboot"}
+    assert {entry.trouble for entry in troubles} == {
+        "lead_off",
+        "noise",
+        "battery_low",
+        "battery_empty",
+        "reboot",
+    }
     assert all(abs(entry.at - time.time()) < 100 for entry in entries)
 
 
@@ -116,6 +122,8 @@ def test_refusals_and_the_list(
     for options, code, said in (
         (["stadium-raido"], 2, "did you mean stadium-radio?"),
         ([str(outage), "--offline"], 2, "restarts its broker"),
+        ([str(file), "--offline", "--speed", "nan"], 2, "leave --speed out"),
+        ([str(file), "--speed", "nan"], 2, "use a number above 0"),
         ([str(file), "--broker", embedded_broker.url, "--redis", embedded_server.url], 1, "no monitor at"),
     ):
         done = _run(*options)

@@ -1,10 +1,15 @@
 """Each trouble: the monitor behaves as the design says, and every beat, event and packet is accounted for."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import wfdb
+from scipy.signal import butter, sosfiltfilt
 
+from monitor.link_health import LinkHealth
 from monitor.watch import Watch
 from simulators.ledger import Ledger
 from simulators.scenario import parse_scenario
@@ -92,10 +97,32 @@ def test_dropout_and_its_flood() -> None:
 def test_dropout_that_is_lost() -> None:
     """What is lost in a dropout is counted packet by packet, and the hole is no pause."""
     run = _run({"radio": {"dropouts_lost": [[12, 9]]}})
-    assert _found(run) == [("strap_silent", "dropout_lost")]
+    assert _found(run) == [("strap_silent", "dropout_lost"), ("packet_loss", "loss")]
     (account,) = run.verdict.accounts
     assert account.counted_lost == run.ledger.counts["lost_in_dropout"] == 36
     assert run.verdict.failures == []
+
+
+def test_heavy_loss_is_told() -> None:
+    """Who loses a third of the packets is told so; a burst as long as a silence is told as one; no beat is blamed."""
+    run = _run({"radio": {"loss": 0.3}})
+    assert _found(run) == [("packet_loss", "loss")]
+    assert run.verdict.failures == []
+    bursts = _run({"radio": {"bursts": {"enter": 0.05, "leave": 0.05}}})
+    assert _found(bursts) == [("strap_silent", "loss"), ("packet_loss", "loss"), ("strap_silent", "loss")]
+    assert bursts.verdict.failures == []
+    assert bursts.verdict.beat_counts()["missed"] == 0
+    assert set(run.kinds) | set(bursts.kinds) == {"packet_loss", "strap_silent"}
+
+
+def test_loss_that_nobody_tells_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor that says nothing of lost packets and low batteries does not pass."""
+    monkeypatch.setattr(LinkHealth, "look", lambda *_: [])
+    run = _run({"radio": {"loss": 0.3}, "battery": {"begin": 0.2, "end": 0.1}})
+    assert run.verdict.failures == [
+        "1 battery_low missed; allowed are 0",
+        "1 packet_loss missed; allowed are 0",
+    ]
 
 
 def test_lead_off_is_told_and_hides_no_asystole() -> None:
@@ -162,6 +189,42 @@ def test_noise_at_12_db(kind: str) -> None:
     assert trouble.end_at - trouble.at == pytest.approx(20.0)
 
 
+def test_noise_that_hides_the_heart_is_told() -> None:
+    """Where no R peak can be believed for ten seconds the signal is said to be noisy, and nobody to be ill."""
+    run = _run({"noise": [{"kind": "white", "at_s": 10, "length_s": 28, "snr_db": -18}]})
+    assert run.kinds == {"noisy": 1}
+    assert run.verdict.false_alarms == []
+    assert run.verdict.accounts[0].difference == 0
+
+
+@pytest.mark.parametrize("hz", [50.0, 60.0])
+def test_mains_of_both_halves_of_the_world(hz: float) -> None:
+    """Mains as strong as the QRS complexes costs no beat, at 50 and at 60 Hz."""
+    run = _run({"noise": [{"kind": "mains", "hz": hz, "snr_db": 0}]})
+    assert run.verdict.failures == []
+    assert run.kinds == {}
+    assert run.ledger.troubles[0].detail == {"kind": "mains", "snr_db": 0.0}
+
+
+def test_a_recorded_noise(tmp_path: Path) -> None:
+    """Any WFDB record may be the noise: it is scaled, entered under its name, and costs no beat at 12 dB."""
+    samples = np.cumsum(np.random.default_rng(2).standard_normal((36_000, 1)), axis=0)
+    samples -= sosfiltfilt(butter(2, 0.5, fs=360.0, output="sos"), samples, axis=0)
+    wfdb.wrsamp(
+        "shoes",
+        fs=360,
+        units=["mV"],
+        sig_name=["noise"],
+        p_signal=samples,
+        fmt=["16"],
+        write_dir=str(tmp_path),
+    )
+    run = _run({"noise": [{"kind": "record", "record": str(tmp_path / "shoes"), "snr_db": 12, "at_s": 10}]})
+    assert run.verdict.failures == []
+    (trouble,) = run.ledger.troubles
+    assert trouble.detail == {"kind": f"{tmp_path.name}/shoes", "snr_db": 12.0}
+
+
 def test_samples_lost_inside_the_strap() -> None:
     """A jump of the sample counter without a lost packet is a gap like any other, counted once."""
     run = _run({"skips": [[12.1, 1.2], [20, 5]]})
@@ -178,6 +241,17 @@ def test_reboot() -> None:
     assert run.verdict.failures == []
     assert [len(beats.truth) > 15 for beats in run.verdict.beats] == [True, True]
     assert not set(run.kinds) & {"pause", "asystole"}
+
+
+def test_low_battery_is_told() -> None:
+    """A battery that runs down is told once, from 15 percent on; of another strap's nobody must hear."""
+    run = _run({"battery": {"begin": 0.2, "end": 0.1}})
+    assert _found(run) == [("battery_low", "battery_low")]
+    (event,) = run.verdict.events
+    assert event.at_s == pytest.approx(20.0)
+    assert run.verdict.failures == []
+    assert run.kinds == {"battery_low": 1}
+    assert _run({}, {"strap": "other", "joins_s": 1, "battery": {"begin": 0.1}}).verdict.failures == []
 
 
 def test_empty_battery() -> None:

@@ -79,6 +79,7 @@ def test_records(recordings: Path, embedded_broker: EmbeddedBroker) -> None:
         (("--excerpt", "--broker", "http://x"), "http://x"),
         (("--excerpt", "--ledger", "/no/such/folder/x"), "--ledger /no/such/folder/x"),
         (("--excerpt", "--nonsense"), "--nonsense"),
+        (("--synthetic", "1", "--lead", "V1"), "--lead V1: only a --record has leads"),
     ],
 )
 def test_wrong_usage(options: tuple[str, ...], text: str) -> None:

@@ -284,5 +284,7 @@ def test_wrong_events_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=r"use|only"):
             _record(event)
-    with pytest.raises(UsageError, match="begins before"):
+    with pytest.raises(UsageError, match=r"ventricular tachycardia at 4000 s: the rhythm ends at \d+ s"):
+        _record(VentricularTachycardia(at_s=4000.0))
+    with pytest.raises(UsageError, match="ventricular fibrillation at 10 s: begins before"):
         _record(Asystole(at_s=5.0, length_s=10.0), VentricularFibrillation(at_s=10.0))
