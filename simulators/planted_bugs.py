@@ -16,11 +16,14 @@ from unittest import mock
 import numpy as np
 from rich.console import Console
 
+from monitor import line
 from monitor.alarms import AlarmMachine
 from monitor.assembly import StrapAssembly
+from monitor.beats import BeatBank
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES
 from monitor.naming import BeatNaming
+from monitor.quality import QualityBank
 from monitor.rhythm import RhythmBank
 from monitor.rpeaks import RPeakBank
 from monitor.watch import Watch
@@ -52,12 +55,15 @@ SCENARIO: Final[dict[str, Any]] = {
             "athlete": "bo",
             "synthetic": {"rate_bpm": 95, "rate_hz": 360},
             "radio": {"loss": 0.03, "duplicates": 0.05, "reorder": 0.03, "lead_off": [[20, 6]]},
+            "contact_lost": [{"at_s": 45, "length_s": 6}],
         },
     ],
 }
 
 _N, _V = AAMI_CLASSES.index("N"), AAMI_CLASSES.index("V")
 _LATE_SAMPLES: Final = 60
+_RATE_FACTOR: Final = 12.0
+_CLOSE_S: Final = 0.45
 _TICK_S: Final = 0.25
 _Patch = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -101,11 +107,30 @@ def _forget_losses(right: Callable[..., Any]) -> Callable[..., Any]:
     return give_up
 
 
+def _design_for_another_rate(right: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda rate_hz: right(_RATE_FACTOR * rate_hz)
+
+
 def _leave_the_delay_in(right: Callable[..., Any]) -> Callable[..., Any]:
     def process(self: RPeakBank, *arguments: Any, **options: Any) -> Any:
         peaks = right(self, *arguments, **options)
         late = np.minimum(peaks.r_sample + _LATE_SAMPLES, peaks.known_sample)
         return replace(peaks, r_sample=late)
+
+    return process
+
+
+def _believe_a_flat_line(right: Callable[..., Any]) -> Callable[..., Any]:
+    def process(self: QualityBank, *arguments: Any, **options: Any) -> Any:
+        return [event for event in right(self, *arguments, **options) if event.kind != "flat"]
+
+    return process
+
+
+def _drop_what_waits(right: Callable[..., Any]) -> Callable[..., Any]:
+    def process(self: BeatBank, *arguments: Any, **options: Any) -> Any:
+        beats = right(self, *arguments, **options)
+        return beats.take(~(beats.rr_s < _CLOSE_S))
 
     return process
 
@@ -143,8 +168,17 @@ BUGS: Final = (
         "assembly", "packets that are given up are not counted", StrapAssembly, "_give_up", _forget_losses
     ),
     PlantedBug(
+        "filters",
+        "the band is that of another sampling rate",
+        line,
+        "detector_sections",
+        _design_for_another_rate,
+    ),
+    PlantedBug(
         "R peaks", "a delay of 60 samples is not corrected", RPeakBank, "process", _leave_the_delay_in
     ),
+    PlantedBug("quality", "a signal that stands still is none", QualityBank, "process", _believe_a_flat_line),
+    PlantedBug("beats", "a beat that follows closely is dropped", BeatBank, "process", _drop_what_waits),
     PlantedBug("classifier", "V is told as N", BeatNaming, "name", _swap_two_names),
     PlantedBug(
         "rhythm",

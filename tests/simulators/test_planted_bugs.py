@@ -8,7 +8,10 @@ from simulators.planted_bugs import BUGS, PlantedBug, verdict_of
 
 _WORDS = {
     "assembly": "packets unaccounted for",
+    "filters": "beats found where there are none",
     "R peaks": "beats missed",
+    "quality": "flat missed",
+    "beats": "beats missed",
     "classifier": "ventricular_run missed",
     "rhythm": "asystole missed",
     "alarms": "lead_off missed",
