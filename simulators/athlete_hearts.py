@@ -99,10 +99,9 @@ OTHER_VENTRICULAR_BEAT: Final[Waves] = (
     Wave(0.42, 0.30, 0.062, 0.5, "T"),
 )
 """From another focus: downwards, with T upwards."""
-_VENTRICULAR_WIDTHS: Final = (0.62, 1.05)
 _ABERRANT_WIDTH, _ABERRANT_S_MV, _ABERRANT_T = 1.35, -0.45, -0.6
-_NOTCHES: Final = (0.15, 0.5)
-_ECTOPIC_P: Final = Wave(-0.08, -0.115, 0.018, 0.3, "P")
+ECTOPIC_P: Final = Wave(-0.08, -0.115, 0.018, 0.3, "P")
+"""Of a focus low in the atria: upside down and close to the QRS complex."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +120,8 @@ class Heart:
         Its own beat.
     ventricular, other_ventricular : tuple of Wave
         Beats from two foci.
+    ectopic_p : Wave
+        The P wave of its premature atrial beats.
     symbol : str
         MIT-BIH symbol of its own beat: ``"N"``, ``"L"``, ``"R"`` or ``"/"``.
     wenckebach : bool
@@ -134,6 +135,7 @@ class Heart:
     sinus: Waves = SINUS_BEAT
     ventricular: Waves = VENTRICULAR_BEAT
     other_ventricular: Waves = OTHER_VENTRICULAR_BEAT
+    ectopic_p: Wave = ECTOPIC_P
     symbol: str = "N"
     wenckebach: bool = False
 
@@ -149,7 +151,7 @@ class Heart:
             case Beat.SINUS:
                 return self.sinus
             case Beat.ATRIAL:
-                return (_ECTOPIC_P, *without_p)
+                return (self.ectopic_p, *without_p)
             case Beat.VENTRICULAR | Beat.OTHER_VENTRICULAR:
                 return self.ventricular if beat is Beat.VENTRICULAR else self.other_ventricular
             case Beat.FUSION:
@@ -159,7 +161,7 @@ class Heart:
             case Beat.CONDUCTED:
                 return without_p
             case Beat.ABERRANT:
-                return (_ECTOPIC_P, *(_aberrant(wave) for wave in without_p))
+                return (self.ectopic_p, *(_aberrant(wave) for wave in without_p))
 
     def symbol_of(self, beat: Beat) -> str:
         """Return the MIT-BIH symbol of a kind of beat."""
@@ -222,57 +224,6 @@ def peak_s(waves: Waves) -> float:
         if wave.role not in {"ST", "spike"}:
             height += wave.millivolts * np.exp(-0.5 * ((time_s - wave.phase) / wave.width) ** 2)
     return float(time_s[np.argmax(np.abs(height))])
-
-
-def vary(heart: Heart, random: np.random.Generator) -> Heart:
-    """Return another person's heart of the same kind: waves a little higher, wider, earlier or later.
-
-    Ventricular beats differ more: recordings have some not much wider than their neighbours.
-    """
-    gain = float(random.lognormal(0.0, 0.2))
-
-    def other(waves: Waves, width: float = 1.0) -> Waves:
-        return tuple(
-            replace(
-                wave,
-                millivolts=wave.millivolts * gain * float(random.lognormal(0.0, 0.12)),
-                phase=wave.phase * float(random.uniform(0.93, 1.07)) * (width if wave.role == "V" else 1.0),
-                width=wave.width * float(random.uniform(0.9, 1.12)) * (width if wave.role == "V" else 1.0),
-            )
-            for wave in waves
-        )
-
-    return replace(
-        heart,
-        rest_bpm=heart.rest_bpm * float(random.uniform(0.93, 1.07)),
-        maximum_bpm=heart.maximum_bpm * float(random.uniform(0.95, 1.05)),
-        variability=heart.variability * float(random.uniform(0.7, 1.3)),
-        sinus=other(heart.sinus),
-        ventricular=other(heart.ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
-        other_ventricular=other(heart.other_ventricular, float(random.uniform(*_VENTRICULAR_WIDTHS))),
-    )
-
-
-def vary_ventricular(heart: Heart, random: np.random.Generator) -> Heart:
-    """Return a heart whose V differ from its own beats as those of people do.
-
-    In recordings V are half to twice as high as their neighbours, and mostly as steep: their complexes are notched
-    where the excitation changes its way. Without a notch they would be blunt, and easier to tell than they are.
-    """
-
-    def other(waves: Waves) -> Waves:
-        gain = float(random.lognormal(0.0, 0.3))
-        peak = max((wave for wave in waves if wave.with_rate == 0.0), key=lambda wave: abs(wave.millivolts))
-        notch = Wave(
-            peak.millivolts * float(random.uniform(*_NOTCHES)),
-            float(random.choice((-1.0, 1.0))) * peak.width * float(random.uniform(0.6, 1.0)),
-            float(random.uniform(0.009, 0.014)),
-        )
-        return tuple(replace(wave, millivolts=gain * wave.millivolts) for wave in (*waves, notch))
-
-    return replace(
-        heart, ventricular=other(heart.ventricular), other_ventricular=other(heart.other_ventricular)
-    )
 
 
 def _aberrant(wave: Wave) -> Wave:

@@ -49,7 +49,7 @@ class PrematureBeat(_Transient):
         That time.
     kind : {'V', 'S', 'F'}
         Its class. After a V (and a fusion beat) the sinus node goes on undisturbed: the pause is fully compensatory. An
-        S resets it: the next beat follows 1.2 cycles later.
+        S resets it.
     coupling : float
         Its distance from the beat before, as a share of the RR interval it cuts short; never less than 0.27 s.
     focus : int
@@ -59,6 +59,8 @@ class PrematureBeat(_Transient):
         refractory.
     aberrant : bool
         Of an S: one bundle branch does not conduct it yet, so that its QRS complex is wide.
+    return_cycles : float
+        Of an S: how many cycles of the sinus node later the next beat follows.
     """
 
     at_s: float
@@ -67,6 +69,7 @@ class PrematureBeat(_Transient):
     focus: Focus = 0
     interpolated: bool = False
     aberrant: bool = False
+    return_cycles: float = RETURN_CYCLES
 
     @property
     def lasts_s(self) -> float:
@@ -80,6 +83,8 @@ class PrematureBeat(_Transient):
             raise UsageError(f"{self}: only a V with a coupling of 0.6 at most can be interpolated")
         if self.aberrant and self.kind != "S":
             raise UsageError(f"{self}: only an S can be conducted aberrantly")
+        if not 0.8 <= self.return_cycles <= 2.0:
+            raise UsageError(f"{self}: use return_cycles of 0.8 to 2")
 
     def play(self, track: RhythmTrack) -> None:
         """Lay itself down."""
@@ -87,7 +92,7 @@ class PrematureBeat(_Transient):
         at_s = track.premature_s(self.coupling)
         track.beats(np.array([at_s]), self._beat)
         if self.kind == "S":
-            track.reset(at_s + RETURN_CYCLES * track.cycle_s(due_s))
+            track.reset(at_s + self.return_cycles * track.cycle_s(due_s))
         elif not self.interpolated or due_s - at_s < _CONDUCTED_AGAIN_S:
             track.skip(1)
 

@@ -13,6 +13,7 @@ from monitor.contract import AAMI_CLASSES
 from monitor.dashboard import palette
 from monitor.dashboard.drawing import Line, clip, fit, spread, stack
 from monitor.dashboard.palette import DIM, PLAIN, paint
+from monitor.dashboard.pieces import TRAINED_ON
 from monitor.dashboard.snapshot import MONITOR_GONE_S, Key, duration
 from monitor.dashboard.tester_feed import Verdicts
 from monitor.scores import AthleteScore, Latency, Miss
@@ -52,11 +53,14 @@ class TesterChoice:
         The athlete under the cursor; None for all.
     miss : int
         Index of the miss under the cursor.
+    trained_on : frozenset of Key
+        Athletes whose recording the classifier was trained on: they are marked, for their figures flatter it.
     """
 
     of_misses: bool = False
     athlete: Key | None = None
     miss: int = 0
+    trained_on: frozenset[Key] = frozenset()
 
 
 def key_of(score: AthleteScore | Miss) -> Key:
@@ -95,7 +99,7 @@ def tester_lines(
     list of Line
         Exactly `height` lines of `width` cells.
     """
-    head = [_scorer_line(verdicts, width), _fleet_line(verdicts.scores, width, chosen=choice.athlete is None)]
+    head = [_scorer_line(verdicts, width), _fleet_line(verdicts.scores, choice, width)]
     room = height - len(head)
     if not verdicts.scores:
         return stack([*head, Line(), *_nothing(verdicts, width)], width, height)
@@ -185,9 +189,10 @@ def _nothing(verdicts: Verdicts, width: int) -> list[Line]:
     return [Line((f" {fit(text, width - 1)}", PLAIN)) for text in words]
 
 
-def _fleet_line(scores: Sequence[AthleteScore], width: int, *, chosen: bool) -> Line:
+def _fleet_line(scores: Sequence[AthleteScore], choice: TesterChoice, width: int) -> Line:
     if not scores:
         return Line()
+    chosen = choice.athlete is None
     qrs, classes = _together(scores)
     v = classes.ec57()["V"]
     own, words = (
@@ -197,6 +202,8 @@ def _fleet_line(scores: Sequence[AthleteScore], width: int, *, chosen: bool) -> 
     words.add(f"Se {_share(qrs.se)} +P {_share(qrs.ppv)}", _HEADING)
     words.add(f"  V {_share(v.se)}/{_share(v.ppv)}", paint(palette.label_colour("V")))
     words.add(f"  unexplained {own:,}", _WORSE if own else DIM)
+    if known := sum(key_of(score) in choice.trained_on for score in scores):
+        words.add(f"  * {known} trained on", paint(palette.CAUTION))
     for text in (
         f"  missed {qrs.fn:,} false {qrs.fp:,}",
         f"  of {qrs.tp + qrs.fn:,} beats of {len(scores)} athletes",
@@ -220,7 +227,10 @@ def _athletes(
         style = _CHOSEN if chosen and not choice.of_misses else _HEADING if chosen else PLAIN
         qrs = QrsCounts(score.tp, score.fp, score.fn)
         v = _classes(score).ec57()["V"]
-        line = Line((f"{'▶' if chosen else ' '}{clip(name(key_of(score)), 12):<13}", style))
+        mark = "*" if key_of(score) in choice.trained_on else ""
+        line = Line(
+            (f"{'▶' if chosen else ' '}{clip(name(key_of(score)), 12 - len(mark)) + mark:<13}", style)
+        )
         line.add(f"{_share(qrs.se):>7}{_share(qrs.ppv):>8}{score.tp + score.fn:>8,}", style)
         line.add(f"{score.fn:>7,}{score.fp:>6,}", style)
         line.add(f"{_own(score):>7,}", style if not _own(score) or style is _CHOSEN else _WORSE)
@@ -228,6 +238,7 @@ def _athletes(
         if width >= 100:
             lag = score.latency
             line.add(f"{_short(lag.p50):>8}{_short(lag.p99):>9}{_lost(score):>7,}", style)
+            line.add(f"  {TRAINED_ON}" if mark else "", paint(palette.CAUTION))
         lines.append(line)
     return lines
 

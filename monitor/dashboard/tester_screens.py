@@ -56,10 +56,11 @@ class TesterScreen(DrawnScreen):
 
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:  # noqa: ARG002 - one signature for all screens
         """Return the tester's view."""
+        trained_on = frozenset(view.key for view in snapshot.athletes if view.state.trained_on)
         feed = self.dashboard.feed
         feed.watch(())
         feed.tester.wanted = True
-        choice = TesterChoice(self.of_misses, self.athlete, self.index)
+        choice = TesterChoice(self.of_misses, self.athlete, self.index, trained_on)
         return tester_lines(feed.tester.verdicts(), choice, width, height, name=self.dashboard.called)
 
     @property

@@ -14,10 +14,11 @@ from simulators.arrhythmia import (
     VentricularFibrillation,
     VentricularTachycardia,
 )
-from simulators.athlete_hearts import HEARTS, Beat, vary_ventricular
+from simulators.athlete_hearts import HEARTS, Beat
 from simulators.ectopy import Bigeminy, PrematureBeat, SupraventricularRun, VentricularRun, Wenckebach
 from simulators.effort import PROGRAMMES
 from simulators.event_names import EVENT_NAMES, make_event, parse_event
+from simulators.heart_variation import vary_atrial, vary_ventricular
 from simulators.records import Record
 from simulators.rhythm_track import HeartEvent
 from simulators.synthetic import SyntheticAthlete, synthesize
@@ -86,6 +87,45 @@ def test_ventricular_beats_of_people_differ_and_truth_stays_exact() -> None:
         for r in ventricular.tolist():
             around = np.abs(record.millivolts[r - 50 : r + 51])
             assert abs(int(around.argmax()) - 50) <= 2
+
+
+def test_atrial_beats_of_people_begin_anywhere() -> None:
+    """Their P waves stand up or down where the heart says, with no other wave changed, and truth stays exact."""
+    signs = []
+    for seed in range(12):
+        heart = vary_atrial(HEARTS["usual"], np.random.default_rng(seed))
+        assert heart.waves(Beat.ATRIAL)[1:] == HEARTS["usual"].waves(Beat.ATRIAL)[1:]
+        athlete = SyntheticAthlete(
+            rate_bpm=60.0,
+            noise_mv=0.0,
+            wander_mv=0.0,
+            heart=heart,
+            events=(PrematureBeat(at_s=10.0, kind="S", coupling=0.8),),
+        )
+        record = synthesize(athlete, rate_hz=1000.0, seconds=20.0, seed=1)
+        truth = _truth(record)
+        (r,) = truth.r_samples[np.array(truth.class_names) == "S"].tolist()
+        assert abs(int(np.abs(record.millivolts[r - 50 : r + 51]).argmax()) - 50) <= 1
+        before = record.millivolts[r - 220 : r - 60].astype(np.float64)
+        p_wave = before - np.linspace(before[0], before[-1], len(before))
+        peak = int(np.abs(p_wave).argmax())
+        assert np.sign(p_wave[peak]) == np.sign(heart.ectopic_p.millivolts)
+        assert abs(peak - 220 - 1e3 * heart.ectopic_p.phase) < 25
+        signs.append(np.sign(p_wave[peak]))
+    assert set(signs) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("cycles", [1.0, 1.2, 1.5])
+def test_the_node_returns_after_an_s_when_asked_to(cycles: float) -> None:
+    """The beat after an S follows so many cycles later, and the ones after it at the node's own rate."""
+    event = PrematureBeat(at_s=20.0, kind="S", coupling=0.7, return_cycles=cycles)
+    athlete = SyntheticAthlete(rate_bpm=60.0, variability=0.0, events=(event,))
+    truth = _truth(synthesize(athlete, rate_hz=1000.0, seconds=40.0, seed=1))
+    early = truth.class_names.index("S")
+    rr_s = np.diff(truth.r_samples) / 1000.0
+    np.testing.assert_allclose(rr_s[early - 1 : early + 3], [0.7, cycles, 1.0, 1.0], atol=0.004)
+    with pytest.raises(UsageError, match=r"return_cycles of 0\.8 to 2"):
+        _record(PrematureBeat(at_s=5.0, kind="S", return_cycles=3.0))
 
 
 def test_fibrillation_may_cut_a_run_short() -> None:
