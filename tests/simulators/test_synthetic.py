@@ -205,7 +205,7 @@ def test_wrong_values_are_refused() -> None:
         (SyntheticAthlete(events=(Pause(at_s=5.0, length_s=100.0),)), "0.3 to 60 s"),
         (SyntheticAthlete(events=(Pause(at_s=0.0),)), "begins before"),
         (SyntheticAthlete(events=(Bigeminy(at_s=5.0), Pause(at_s=6.0))), "begins before"),
-        (SyntheticAthlete(events=(Pause(at_s=500.0),)), "after the last"),
+        (SyntheticAthlete(events=(Pause(at_s=500.0),)), "the rhythm ends at"),
     ):
         with pytest.raises(UsageError, match=text):
             synthesize(athlete, rate_hz=250.0, seconds=20.0, seed=0)

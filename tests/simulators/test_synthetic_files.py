@@ -124,7 +124,7 @@ def test_synthesize_lists_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixt
         ([str(tmp_path / "c"), "--burden", "much"], "use none, usual, frequent"),
         ([str(tmp_path / "c"), "--seconds", "0"], "use 1 to 86400"),
         ([str(tmp_path / "c"), "--rate", "50"], "use 100 to 1000 Hz"),
-        ([str(tmp_path / "c"), "--event", "vf@9000:5"], "after the last"),
+        ([str(tmp_path / "c"), "--event", "vf@9000:5"], "the rhythm ends at"),
     ):
         with pytest.raises(UsageError, match=text):
             run(["synthesize", *arguments])
