@@ -6,7 +6,9 @@ it. So the detector itself makes the training set, round after round (Ross, Gord
 reference's decisions, then with the network's own, over recordings as they are and spoiled (`benchmarks.spoiled`). Not
 used: the records kept aside (``benchmarks/held_out.toml``) and 118, of which the noise stress records are made.
 
-The quality of a beat is a logistic regression of whether it and the interval before it are right, fitted last.
+The quality of a beat is a logistic regression of whether it and the interval before it are right, fitted last, over
+spoiled recordings and noisy mixtures (`benchmarks.noisy_mixtures`); ``--trust-only`` fits it anew after the second look
+was trained (`benchmarks.train_doubt`).
 
 References
 ----------
@@ -25,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.noisy_mixtures import mixture
 from benchmarks.recordings import DATABASES, held_out
 from benchmarks.spoiled import Spoiled, clean, spoil
 from monitor.beat_matching import inside, match_beats, window_samples
@@ -285,8 +288,8 @@ def main() -> int:
         np.savez(arguments.out, **judge._asdict())
     spoilt = []
     for record, offset_s in zip(records, offsets, strict=True):
-        bad = spoil(record, random)
-        spoilt.append((bad, round(offset_s * bad.rate_hz)))
+        both = spoil(record, random), mixture(record, random, kept=False)[0]
+        spoilt += [(bad, round(offset_s * bad.rate_hz)) for bad in both]
     judge = judge._replace(trust=fit_trust(judge, spoilt))
     np.savez(arguments.out, **judge._asdict())
     print(f"{arguments.out} after {time.perf_counter() - began:.0f} s")

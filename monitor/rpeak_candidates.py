@@ -122,6 +122,18 @@ def locate(candidate: NDArray[np.float64], newest: int, settings: Settings, stra
 
 
 @compiled
+def measure_shape(candidate: NDArray[np.float64], size: float) -> None:
+    """Fill in size and slope of a candidate whose shape is in millivolt, and divide this by the size."""
+    shape, slope = candidate[C_SHAPE:], 0.0
+    for g in range(POINTS_BEFORE - _NEAR, POINTS_BEFORE + 1):
+        slope = max(slope, abs(shape[g + 1] - 2.0 * shape[g] + shape[g - 1]))
+    for g in range(POINTS):
+        shape[g] /= size
+    candidate[C_SIZE] = size
+    candidate[C_SLOPE] = slope
+
+
+@compiled
 def cut_out(candidate: NDArray[np.float64], at: int, height: float, settings: Settings, strap: Strap) -> None:
     """Fill in a candidate whose feature had its peak at sample `at`."""
     ring, mask = strap.ring, len(strap.ring) - 1
@@ -135,15 +147,9 @@ def cut_out(candidate: NDArray[np.float64], at: int, height: float, settings: Se
         if settings.fraction[g] > 0.0:
             value += settings.fraction[g] * (ring[(place + 1) & mask] - value)
         shape[g] = value
-    slope = 0.0
-    for g in range(POINTS_BEFORE - _NEAR, POINTS_BEFORE + 1):
-        slope = max(slope, abs(shape[g + 1] - 2.0 * shape[g] + shape[g - 1]))
-    for g in range(POINTS):
-        shape[g] /= best
+    measure_shape(candidate, best)
     candidate[C_AT] = at
     candidate[C_HEIGHT] = height
-    candidate[C_SIZE] = best
-    candidate[C_SLOPE] = slope
 
 
 @compiled

@@ -164,9 +164,15 @@ def _learn_known(beat: NDArray[np.float64], strap: Strap) -> None:
     """Keep in mind, slowly, what beats are while nothing is in doubt: their shape and size, height, RR interval."""
     f, i, known = strap.floats, strap.integers, strap.known
     weight = max(1.0 / (i[I_KNOWN] + 1), _SLOWLY)
+    height, size = beat[C_HEIGHT], beat[C_SIZE]
+    most = _BEAT_CAP * f[F_KNOWN_HEIGHT]
+    if i[I_KNOWN] >= KEPT and height > most:
+        # Steps in a run look like beats, too, of many times the size: these must not be all that is kept.
+        size *= most / height
+        height = most
     for g in range(POINTS):
-        known[g] += weight * (beat[C_SHAPE + g] * beat[C_SIZE] - known[g])
-    f[F_KNOWN_HEIGHT] += weight * (beat[C_HEIGHT] - f[F_KNOWN_HEIGHT])
+        known[g] += weight * (beat[C_SHAPE + g] * size - known[g])
+    f[F_KNOWN_HEIGHT] += weight * (height - f[F_KNOWN_HEIGHT])
     f[F_KNOWN_RR] += weight * (f[F_RR] - f[F_KNOWN_RR])
     i[I_KNOWN] += 1
 

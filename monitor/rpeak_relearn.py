@@ -8,25 +8,39 @@ So after `BLIND_S` without a beat the rejected candidates are compared with each
 one size, a beat's distance apart and not small beside the beats that were, are beats of another kind. They set levels
 and template anew; none of them is announced, since they are long past. P waves of an asystole are alike, too, but small
 beside the beats there were: they start nothing.
+
+Violent motion leaves levels that belong to no heart, and what follows is small beside them. Where levels lie far above
+those that the strap's beats had while nothing was in doubt, and no beat has come for a second and one and a half RR
+intervals, these are recalled.
 """
 
 from typing import Final
 
+import numpy as np
+
 from monitor.compiled import compiled
-from monitor.rpeak_candidates import SHIFTS, likenesses
+from monitor.rpeak_candidates import SHIFTS, likenesses, measure_shape
 from monitor.rpeak_levels import begin_levels
 from monitor.rpeak_state import (
     C_AT,
     C_HEIGHT,
+    C_OFFSET,
     C_SHAPE,
+    CANDIDATE,
     F_CONFIDENCE,
     F_HIGH,
+    F_KNOWN_HEIGHT,
+    F_KNOWN_RR,
+    F_OFFSET,
     F_RIVAL,
     F_RR,
     F_RR_SPREAD,
     I_HELD,
+    I_KNOWN,
+    I_NOISES,
     I_RRS,
     I_WAITING,
+    KEPT,
     POINTS,
     Settings,
     Strap,
@@ -40,6 +54,8 @@ _LIKENESS: Final = 0.9
 _HEIGHTS: Final = 0.6
 _BESIDE_BEATS: Final = 0.3
 _DOUBTFUL: Final = 0.5
+FAR_ABOVE: Final = 3.0
+"""Levels this many times those of clear beats belong to no heart."""
 
 
 @compiled
@@ -79,7 +95,8 @@ def relearn(settings: Settings, strap: Strap) -> bool:
     tallest = 0.0
     for k in range(count):
         tallest = max(tallest, waiting[k, C_HEIGHT])
-    least = max(_BESIDE_BEATS * f[F_HIGH], _HEIGHTS * tallest)
+    beats = min(f[F_HIGH], f[F_KNOWN_HEIGHT]) if i[I_KNOWN] > 0 else f[F_HIGH]
+    least = max(_BESIDE_BEATS * beats, _HEIGHTS * tallest)
     best, most = -1, 0
     for k in range(count):
         if waiting[k, C_HEIGHT] >= least:
@@ -95,3 +112,26 @@ def relearn(settings: Settings, strap: Strap) -> bool:
     i[I_WAITING] = 0
     i[I_HELD] = 0
     return True
+
+
+@compiled
+def recall(strap: Strap) -> None:
+    """Set levels, template and RR interval back to what the strap's beats were while nothing was in doubt.
+
+    Parameters
+    ----------
+    strap : Strap
+        What is known of the strap, clear beats among it.
+    """
+    f, i = strap.floats, strap.integers
+    model = np.zeros(CANDIDATE)
+    model[C_SHAPE:] = strap.known
+    measure_shape(model, np.abs(strap.known).max())
+    model[C_OFFSET] = f[F_OFFSET]
+    i[I_NOISES] = 0
+    begin_levels(f[F_KNOWN_HEIGHT], model, strap)
+    strap.rrs[:] = f[F_KNOWN_RR]
+    i[I_RRS] = KEPT
+    f[F_RR], f[F_RR_SPREAD], f[F_RIVAL] = f[F_KNOWN_RR], 0.0, 0.0
+    i[I_WAITING] = 0
+    i[I_HELD] = 0

@@ -47,7 +47,7 @@ from monitor.rpeak_candidates import (
 from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, remember
 from monitor.rpeak_judge import Judge, load_judge, probability, second_probability, trust
 from monitor.rpeak_levels import announce, begin_levels
-from monitor.rpeak_relearn import BLIND_S, relearn
+from monitor.rpeak_relearn import BLIND_S, FAR_ABOVE, recall, relearn
 from monitor.rpeak_state import (
     BEATS_OF_TRUST,
     C_AT,
@@ -60,6 +60,8 @@ from monitor.rpeak_state import (
     F_CONFIDENCE,
     F_DOUBT,
     F_HIGH,
+    F_KNOWN_HEIGHT,
+    F_KNOWN_RR,
     F_MAX,
     F_PENDING_HEIGHT,
     F_PREVIOUS_HEIGHT,
@@ -69,6 +71,7 @@ from monitor.rpeak_state import (
     F_SUM,
     FLOATS,
     I_HELD,
+    I_KNOWN,
     I_LAST_R,
     I_LEARNT,
     I_MAX_AT,
@@ -318,6 +321,11 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                 at, height = pending_at, pending_height
                 pending_at = -1
                 i[I_SAMPLES] = samples
+                far_above = i[I_KNOWN] >= KEPT and f[F_HIGH] > FAR_ABOVE * f[F_KNOWN_HEIGHT]
+                if far_above and elapsed_since_beat(s - lag, i) > max(
+                    settings.second, _SEARCH_BACK_RR * f[F_KNOWN_RR]
+                ):
+                    recall(strap)
                 if i[I_LEARNT] == 0:
                     # The filter's own beginning is no candidate.
                     begun = samples - (s - at) >= settings.beginning
