@@ -20,8 +20,8 @@ from simulators.synthetic import SyntheticAthlete, synthesize
 
 RATE_HZ = 360.0
 ROW = np.array([0])
-DOUBTING = load_judge()._replace(doubt=np.array([0.97]))
-"""A judge that takes a second look at candidates while the last beats were doubtful."""
+FIRST_LOOK = load_judge()._replace(doubt=np.zeros(1))
+"""A judge that takes no second look at candidates while the last beats were doubtful."""
 Banded = NDArray[np.float64]
 
 
@@ -90,8 +90,8 @@ def _alone(
     return _run(RPeakBank(rate_hz, capacity=1, judge=judge), banded, lengths or [3600])
 
 
-def _looked_twice(banded: Banded, lengths: list[int] | None = None) -> Peaks:
-    return _alone(banded, lengths, judge=DOUBTING)
+def _looked_once(banded: Banded, lengths: list[int] | None = None) -> Peaks:
+    return _alone(banded, lengths, judge=FIRST_LOOK)
 
 
 def _same(one: Peaks, other: Peaks) -> bool:
@@ -149,7 +149,7 @@ def test_size_and_sign_do_not_matter(factor: float) -> None:
         for find, banded in (
             (_alone, _eventful(seed)),
             (_alone, _spoilt(seed)),
-            (_looked_twice, _spoilt(seed)),
+            (_looked_once, _spoilt(seed)),
         ):
             assert find(banded * factor).r_sample.tolist() == find(banded).r_sample.tolist()
 
@@ -158,14 +158,14 @@ def test_size_and_sign_do_not_matter(factor: float) -> None:
 @given(seed=st.integers(1, 4), lengths=st.lists(st.integers(1, 700), min_size=1, max_size=60))
 def test_blocks_of_any_length_give_the_same_bits(seed: int, lengths: list[int]) -> None:
     """However the samples are cut, peaks are the same to the last bit, in noise too."""
-    for find, banded in ((_alone, _eventful(seed)), (_alone, _spoilt(seed)), (_looked_twice, _spoilt(seed))):
+    for find, banded in ((_alone, _eventful(seed)), (_alone, _spoilt(seed)), (_looked_once, _spoilt(seed))):
         assert _same(find(banded, [*lengths, 97]), find(banded))
 
 
 def test_a_second_look_is_taken_in_doubt_only() -> None:
     """Under electrode motion the second look is asked, and changes what is found; in a clear signal nothing."""
-    assert _same(_looked_twice(_heart()[0]), _alone(_heart()[0]))
-    assert any(not _same(_looked_twice(_spoilt(seed)), _alone(_spoilt(seed))) for seed in (1, 2, 3))
+    assert _same(_looked_once(_heart()[0]), _alone(_heart()[0]))
+    assert any(not _same(_looked_once(_spoilt(seed)), _alone(_spoilt(seed))) for seed in (1, 2, 3))
 
 
 def test_the_future_changes_no_known_peak() -> None:
@@ -186,14 +186,13 @@ def test_the_future_changes_no_known_peak() -> None:
 def test_a_row_goes_on_elsewhere(cut: int, noisy: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
     """After export and import peaks come as if the row had never moved."""
     banded = _spoilt(3)[3600:] if noisy else _eventful(3)
-    judge = DOUBTING if noisy else None
-    bank = RPeakBank(RATE_HZ, capacity=1, judge=judge)
-    other = RPeakBank(RATE_HZ, capacity=4, judge=judge)
+    bank = RPeakBank(RATE_HZ, capacity=1)
+    other = RPeakBank(RATE_HZ, capacity=4)
     early = _run(bank, banded[:cut], [211])
     other.import_row(2, bank.export_row(0))
     late = _run(other, banded, [97], begin=cut, row=2)
     late.rows[:] = 0
-    assert _same(Peaks.join([early, late]), _alone(banded, judge=judge))
+    assert _same(Peaks.join([early, late]), _alone(banded))
 
 
 def test_rows_are_independent() -> None:
