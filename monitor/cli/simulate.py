@@ -220,7 +220,8 @@ async def _run(
     """Run a fleet to its end or to a signal; return whether it was a signal."""
     running = asyncio.create_task(fleet.run(until_s=seconds))
     progress = asyncio.create_task(_tell_progress(fleet))
-    entering = asyncio.create_task(enter_noise(fleet, straps, touched))
+    # Only with noise: what it imports would hold up the straps, and a signal that ends them.
+    entering = asyncio.create_task(enter_noise(fleet, straps, touched)) if touched else None
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(ending, running.cancel)
@@ -232,7 +233,8 @@ async def _run(
         return True
     finally:
         progress.cancel()
-        entering.cancel()
+        if entering is not None:
+            entering.cancel()
     return False
 
 
