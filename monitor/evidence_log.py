@@ -1,14 +1,14 @@
 """From what an alarm can be raised again: an athlete's state from before it, and the packets that have come since.
 
 A state is kept every `STATE_EVERY_S`, the last two of them, and every packet behind the older one: between a quarter
-and half a minute of signal before any alarm.
+and half a minute of signal before any alarm. Only the newest packets stay as they are; the rest is compressed, and lies
+on disk where there is a folder for it.
 """
 
 import zlib
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from monitor.catalogue import Kind, RuleChange
 from monitor.contract import Alarm, RowState
 from monitor.rhythm.limits import AthleteLimits
 from monitor.row_encoding import decode_state, encode_state
+from monitor.scratch_file import Scratched, ScratchFile
 
 VERSION: Final = 1
 STATE_EVERY_S: Final = 15.0
@@ -23,6 +24,7 @@ MOST_BYTES: Final = 1024 * 1024
 """Packets of one athlete in memory; a strap that sends more has no evidence to go on from."""
 MOST_UNPACKED: Final = 16 * 1024 * 1024
 
+_T = TypeVar("_T")
 Taken = tuple[float, bytes | None]
 """When a packet was taken, Unix seconds, and its bytes; None where waiting for a missing one came to an end."""
 
@@ -81,46 +83,6 @@ _decoder = msgspec.msgpack.Decoder(StoredEvidence)
 _fields = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class KeptEvidence:
-    """Evidence as the watch hands it on: nothing of it is copied or packed yet.
-
-    Attributes
-    ----------
-    alarm, input_path, mains_hz, limits, rules : see `StoredEvidence`
-    state : dict of str to RowState, or None
-        By stage.
-    taken : tuple of (float, bytes or None)
-        What came after.
-    """
-
-    alarm: Alarm
-    input_path: str
-    mains_hz: float | None
-    limits: AthleteLimits
-    rules: dict[Kind, RuleChange]
-    state: dict[str, RowState] | None
-    taken: tuple[Taken, ...]
-
-    def packed(self) -> PackedEvidence:
-        """Return it as it is stored."""
-        strip = self.alarm.strip
-        if strip is not None:
-            strip = msgspec.structs.replace(strip, microvolts=b"")
-        stored = StoredEvidence(
-            version=VERSION,
-            alarm=msgspec.structs.replace(self.alarm, strip=strip),
-            input_path=self.input_path,
-            mains_hz=self.mains_hz,
-            limits=self.limits,
-            rules=self.rules,
-            state=b"" if self.state is None else encode_state(self.state),
-            taken=list(self.taken),
-        )
-        content = zlib.compress(msgspec.msgpack.encode(stored), 1)
-        return PackedEvidence(self.alarm.team, self.alarm.identity, self.alarm.at, content)
-
-
 def unpacked(packed: bytes) -> StoredEvidence:
     """Return evidence that was packed.
 
@@ -150,91 +112,199 @@ def state_of(stored: StoredEvidence) -> dict[str, RowState] | None:
     return decode_state(stored.state) if stored.state else None
 
 
-@dataclass(slots=True)
-class KeptState:
-    """A state in memory: at first as it was exported, then, once somebody has had time to pack it, compressed.
+class _Kept(Generic[_T]):
+    """Something as it is, until somebody has had time to pack it; then compressed, on disk or in memory."""
+
+    __slots__ = ("_decode", "_encode", "_packed", "_plain")
+
+    def __init__(self, plain: _T, encode: Callable[[_T], bytes], decode: Callable[[bytes], _T]) -> None:
+        self._plain: _T | None = plain
+        self._packed: bytes | Scratched = b""
+        self._encode, self._decode = encode, decode
+
+    def pack(self, scratch: ScratchFile | None) -> None:
+        plain = self._plain
+        if plain is not None:
+            packed = zlib.compress(self._encode(plain), 1)
+            # In this order: another thread may be reading.
+            self._packed = (scratch.put(packed) if scratch is not None else None) or packed
+            self._plain = None
+
+    def get(self) -> _T:
+        plain = self._plain
+        if plain is not None:
+            return plain
+        packed = self._packed
+        return self._decode(zlib.decompress(packed if isinstance(packed, bytes) else packed.read()))
+
+
+_encode_taken: Final = msgspec.msgpack.Encoder().encode
+_decode_taken: Final = msgspec.msgpack.Decoder(tuple[Taken, ...]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """A state from before an alarm, and the packets since; they may lie on disk, so asking for them may take long."""
+
+    _state: _Kept[dict[str, RowState]] | None
+    _earlier: tuple[_Kept[tuple[Taken, ...]], ...]
+    _newest: tuple[Taken, ...]
+
+    def state(self) -> dict[str, RowState] | None:
+        """Return the state by stage; None where the packets are all there ever were.
+
+        Raises
+        ------
+        OSError
+            If the disk does not give back what was put there.
+        """
+        return None if self._state is None else self._state.get()
+
+    def taken(self) -> tuple[Taken, ...]:
+        """Return the packets.
+
+        Raises
+        ------
+        OSError
+            If the disk does not give back what was put there.
+        """
+        return (*(packet for part in self._earlier for packet in part.get()), *self._newest)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvidence:
+    """Evidence as the watch hands it on: nothing of it is copied or packed for it yet.
 
     Attributes
     ----------
-    position : int
-        Packets that had had their effect.
-    end_sample, boot : int
-        How far the strap's samples had come.
-    state : dict of str to RowState, or None
-        By stage; None where it is packed, or there is nothing before.
-    packed : bytes
-        The same, compressed.
+    alarm, input_path, mains_hz, limits, rules : see `StoredEvidence`
+    before : Before
+        The state, and what came after it.
     """
 
-    position: int
-    end_sample: int
-    boot: int
-    state: dict[str, RowState] | None
-    packed: bytes = b""
+    alarm: Alarm
+    input_path: str
+    mains_hz: float | None
+    limits: AthleteLimits
+    rules: dict[Kind, RuleChange]
+    before: Before
 
-    def pack(self) -> None:
-        """Compress it; any one thread may, while another reads."""
-        if self.state is not None:
-            self.packed = zlib.compress(encode_state(self.state), 1)
-            self.state = None
+    def packed(self) -> PackedEvidence:
+        """Return it as it is stored.
 
-    def rows(self) -> dict[str, RowState] | None:
-        """Return the state by stage; None where there is nothing before."""
-        state = self.state
-        return decode_state(zlib.decompress(self.packed)) if state is None and self.packed else state
+        Raises
+        ------
+        OSError
+            If the disk does not give back what was put there.
+        """
+        strip = self.alarm.strip
+        if strip is not None:
+            strip = msgspec.structs.replace(strip, microvolts=b"")
+        state = self.before.state()
+        stored = StoredEvidence(
+            version=VERSION,
+            alarm=msgspec.structs.replace(self.alarm, strip=strip),
+            input_path=self.input_path,
+            mains_hz=self.mains_hz,
+            limits=self.limits,
+            rules=self.rules,
+            state=b"" if state is None else encode_state(state),
+            taken=list(self.before.taken()),
+        )
+        content = zlib.compress(msgspec.msgpack.encode(stored), 1)
+        return PackedEvidence(self.alarm.team, self.alarm.identity, self.alarm.at, content)
+
+
+class KeptStretch:
+    """A state, and the packets that came after it until the next one was kept.
+
+    Parameters
+    ----------
+    state : dict of str to RowState, or None
+        By stage; None where there was nothing before.
+    boot, end_sample : int
+        How far the strap's samples had come.
+    """
+
+    __slots__ = ("boot", "end_sample", "size", "state", "taken")
+
+    def __init__(self, state: dict[str, RowState] | None, *, boot: int, end_sample: int) -> None:
+        self.boot, self.end_sample, self.size = boot, end_sample, 0
+        self.state = None if state is None else _Kept(state, encode_state, decode_state)
+        self.taken: _Kept[tuple[Taken, ...]] | None = None
+
+    def end(self, taken: tuple[Taken, ...]) -> None:
+        """Take all packets that came before the next state."""
+        self.taken = _Kept(taken, _encode_taken, _decode_taken)
+        self.size = sum(len(packet or b"") for _, packet in taken)
+
+    def pack(self, scratch: ScratchFile | None = None) -> None:
+        """Make what there is take less memory; any one thread may, while another reads."""
+        for part in (self.state, self.taken):
+            if part is not None:
+                part.pack(scratch)
 
 
 class EvidenceLog:
-    """The last states and packets of one athlete."""
+    """The last two states of one athlete, and the packets since the older one."""
 
     def __init__(self) -> None:
-        self._taken: deque[Taken] = deque()
-        self._end = 0
-        self._bytes = 0
         # Nothing came before the first packet.
-        self._states: list[KeptState] = [KeptState(0, -1, -1, None)]
+        self._stretches = [KeptStretch(None, boot=-1, end_sample=-1)]
+        self._taken: list[Taken] = []
+        self._bytes = 0
         self.kept_at = 0.0
 
     def take(self, now: float, packet: bytes | None) -> None:
         """Take a packet, or None where waiting for a missing one came to an end."""
-        if not self._states:
+        if not self._stretches:
             return
-        if not self._end:
+        if not self.kept_at:
             self.kept_at = now
         self._taken.append((now, packet))
-        self._end += 1
         self._bytes += len(packet or b"")
         if self._bytes > MOST_BYTES:
             self.forget()
 
-    def keep(self, state: dict[str, RowState], *, boot: int, end_sample: int, now: float) -> KeptState:
+    def keep(
+        self, state: dict[str, RowState], *, boot: int, end_sample: int, now: float
+    ) -> tuple[KeptStretch, ...]:
         """Take a state in which all packets up to now have had their effect; the one before the last leaves.
 
         What is returned takes less memory once it is packed.
         """
         self.kept_at = now
-        kept = KeptState(self._end, end_sample, boot, state)
-        self._states = [*self._states[-1:], kept]
-        while self._taken and self._end - len(self._taken) < self._states[0].position:
-            _, packet = self._taken.popleft()
-            self._bytes -= len(packet or b"")
-        return kept
+        ended = self._stretches[-1:]
+        for stretch in ended:
+            stretch.end(tuple(self._taken))
+        self._taken, self._bytes = [], sum(stretch.size for stretch in ended)
+        self._stretches = [*ended, KeptStretch(state, boot=boot, end_sample=end_sample)]
+        return tuple(self._stretches)
+
+    def due(self, now: float) -> bool:
+        """Whether a state is to be kept: the last one is old, and packets have come since the one before it."""
+        if now - self.kept_at < STATE_EVERY_S:
+            return False
+        return len(self._stretches) < 2 or bool(self._taken) or self._stretches[0].size > 0
 
     def forget(self) -> None:
         """Forget all: no alarm can be raised again before the next state is kept."""
-        self._taken.clear()
-        self._states.clear()
-        self._bytes = 0
+        self._stretches = []
+        self._taken, self._bytes = [], 0
         self.kept_at = 0.0
 
-    def before(self, alarm: Alarm) -> tuple[dict[str, RowState] | None, tuple[Taken, ...]] | None:
+    def before(self, alarm: Alarm) -> Before | None:
         """Return the newest state from before an alarm's onset, and the packets since; None where there is none.
 
         Where all states are younger than the onset, it is the oldest.
         """
-        if not self._states:
+        if not self._stretches:
             return None
-        fit = [s for s in self._states if s.boot != alarm.boot or s.end_sample <= alarm.episode]
-        chosen = fit[-1] if fit else self._states[0]
-        since = chosen.position - (self._end - len(self._taken))
-        return chosen.rows(), tuple(islice(self._taken, since, None))
+        fit = [
+            number
+            for number, stretch in enumerate(self._stretches)
+            if stretch.boot != alarm.boot or stretch.end_sample <= alarm.episode
+        ]
+        since = self._stretches[fit[-1] if fit else 0 :]
+        earlier = tuple(stretch.taken for stretch in since if stretch.taken is not None)
+        return Before(since[0].state, earlier, tuple(self._taken))

@@ -7,6 +7,7 @@ sample had lasted for ever, which leaves a transient of the high-pass only; `SET
 trusted.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,7 @@ _MANY_SAMPLES: Final = 100
 """Of up to so few rows scipy is quicker at long blocks: the compiled loop always works on `_SIDE_BY_SIDE` rows."""
 _SIDE_BY_SIDE: Final = 32
 _STRETCH: Final = 64
+_DESIGNS_KEPT: Final = 64
 
 
 def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float64Array:
@@ -50,6 +52,12 @@ def classifier_sections(rate_hz: float, mains_hz: float | None = None) -> Float6
     ndarray of float64, shape ``[sections, 6]``
         Second-order sections for `scipy.signal.sosfilt`.
     """
+    return _classifier_sections(rate_hz, mains_hz).copy()
+
+
+# Designing costs as much as all the rest of a new bank.
+@lru_cache(_DESIGNS_KEPT)
+def _classifier_sections(rate_hz: float, mains_hz: float | None) -> Float64Array:
     low_hz, high_hz = CLASSIFIER_BAND_HZ
     parts = [
         signal.butter(CLASSIFIER_ORDERS[0], low_hz, "highpass", fs=rate_hz, output="sos"),
@@ -68,10 +76,7 @@ def detector_sections(rate_hz: float) -> Float64Array:
     ndarray of float64, shape ``[sections, 6]``
         Second-order sections.
     """
-    sections: Float64Array = signal.butter(
-        DETECTOR_ORDER, DETECTOR_BAND_HZ, "bandpass", fs=rate_hz, output="sos"
-    )
-    return sections
+    return _band_pass(rate_hz, DETECTOR_BAND_HZ, DETECTOR_ORDER).copy()
 
 
 def position_sections(rate_hz: float) -> Float64Array:
@@ -82,8 +87,13 @@ def position_sections(rate_hz: float) -> Float64Array:
     ndarray of float64, shape ``[1, 6]``
         One second-order section.
     """
-    section: Float64Array = signal.butter(1, POSITION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
-    return section
+    return _band_pass(rate_hz, POSITION_BAND_HZ, 1).copy()
+
+
+@lru_cache(_DESIGNS_KEPT)
+def _band_pass(rate_hz: float, band_hz: tuple[float, float], order: int) -> Float64Array:
+    sections: Float64Array = signal.butter(order, band_hz, "bandpass", fs=rate_hz, output="sos")
+    return sections
 
 
 def group_delay_s(sections: Float64Array, rate_hz: float, at_hz: float) -> float:

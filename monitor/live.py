@@ -19,7 +19,7 @@ import structlog
 
 from monitor.canary import canary
 from monitor.contract import Alarm
-from monitor.evidence_log import KeptState
+from monitor.evidence_log import KeptStretch
 from monitor.live_state import CANARY_EVERY_S, AthleteState, BeatEntry, MonitorState
 from monitor.overload import STEPS, LoadGovernor
 from monitor.recovery.folder import RecoveryFolder
@@ -27,6 +27,7 @@ from monitor.recovery.resume import LOOKED_FOR_S, Resumption
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry, Command
 from monitor.review_queue import ReviewQueue
+from monitor.scratch_file import ScratchFile
 from monitor.settings_watch import LiveSettings, SettingsChange
 from monitor.sinks.batch import SinkBatch
 from monitor.sources import Arrival, Source
@@ -42,7 +43,7 @@ SNAPSHOT_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
 _MOST_EVIDENCE: Final = 100
-_MOST_KEPT: Final = 5_000
+_MOST_KEPT: Final = 10_000
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -362,7 +363,8 @@ class LiveMonitor:
             save = self._recovery.rows.save
             await asyncio.get_running_loop().run_in_executor(self._disk, save, snapshots)
         if kept:
-            await asyncio.get_running_loop().run_in_executor(self._disk, _pack, kept)
+            scratch = self._recovery.scratch if self._recovery is not None else None
+            await asyncio.get_running_loop().run_in_executor(self._disk, _pack, kept, scratch)
 
     async def _hear_acknowledgements(self) -> None:
         since = self._resumption.acknowledged_since if self._resumption is not None else None
@@ -459,9 +461,9 @@ class LiveMonitor:
         return {name: count for name, count in counts.items() if count}
 
 
-def _pack(kept: list[KeptState]) -> None:
-    for state in kept:
-        state.pack()
+def _pack(kept: list[KeptStretch], scratch: ScratchFile | None) -> None:
+    for stretch in kept:
+        stretch.pack(scratch)
 
 
 class _Safe:
@@ -471,7 +473,7 @@ class _Safe:
         self.something = asyncio.Event()
         self._alarms: list[Alarm] = []
         self._snapshots: dict[Key, Snapshot] = {}
-        self.kept: list[KeptState] = []
+        self.kept: list[KeptStretch] = []
 
     def add(self, alarms: list[Alarm], snapshots: list[Snapshot]) -> None:
         self._alarms += alarms

@@ -28,8 +28,7 @@ from monitor.contract import (
 )
 from monitor.errors import PacketError
 from monitor.evidence import with_evidence
-from monitor.evidence_log import STATE_EVERY_S as EVIDENCE_EVERY_S
-from monitor.evidence_log import KeptEvidence, KeptState
+from monitor.evidence_log import KeptEvidence, KeptStretch
 from monitor.line import MAX_BLOCK_S, Line, LineConfig, LineOutput
 from monitor.messages import athlete_state, beat_entry, wave_message
 from monitor.naming import BeatNaming
@@ -54,6 +53,9 @@ FORGET_AFTER_S: Final = 600.0
 IDLE_BANK_S: Final = 60.0
 """Once there are `MAX_RATES` banks, one that has had no strap for this long makes room for another rate."""
 STATE_EVERY_S: Final = 1.0
+SILENT_STATE_EVERY_S: Final = 3.0
+SILENT_EXPORT_EVERY_S: Final = 60.0
+"""A strap that is silent changes little: a thousand of them must not cost what a thousand that send do."""
 ALARMS_EVERY_S: Final = 0.1
 """How often the alarms' own clock is moved on: all of them are looked at then."""
 EXPORT_ROUNDS: Final = 100
@@ -151,7 +153,7 @@ class Watch:
         )
         self.counters = WatchCounters()
         self.naming = BeatNaming(classifier)
-        self._unpacked: list[KeptState] = []
+        self._unpacked: list[KeptStretch] = []
         self._relief = 0
         self._unasked = self._unseen_waves = 0
 
@@ -291,7 +293,7 @@ class Watch:
         for key, athlete in list(self._holding.items()):
             pieces = athlete.assembly.tick(now)
             if pieces:
-                athlete.pieces.extend(pieces)
+                self._add_pieces(athlete, pieces)
                 athlete.log.take(now, None)
             self._sort(key, athlete)
         for _ in range(MAX_ROUNDS):
@@ -317,7 +319,8 @@ class Watch:
 
     def _tell_states(self, now: float, output: SinkBatch) -> None:
         for athlete in self._athletes.values():
-            if athlete.line is not None and (athlete.changed or now - athlete.told_at >= STATE_EVERY_S):
+            every_s = STATE_EVERY_S if athlete.silent_since is None else SILENT_STATE_EVERY_S
+            if athlete.line is not None and (athlete.changed or now - athlete.told_at >= every_s):
                 athlete.changed = False
                 athlete.told_at = now
                 self._mind_link(athlete, now, output)
@@ -349,25 +352,23 @@ class Watch:
         athlete = self._athletes.get((alarm.team, alarm.athlete))
         if athlete is None or alarm.technical or alarm.transition != "raised" or alarm.strip is None:
             return None
-        found = athlete.log.before(alarm) if alarm.priority != "information" else None
-        if found is None:
+        before = athlete.log.before(alarm) if alarm.priority != "information" else None
+        if before is None:
             return None
-        state, taken = found
         return KeptEvidence(
             alarm=alarm,
             input_path=self._classifier.input_path if self._classifier is not None else "",
             mains_hz=self._config.mains_hz,
             limits=self._limits_of(alarm.team, alarm.athlete),
             rules=self._rules,
-            state=state,
-            taken=taken,
+            before=before,
         )
 
     def _keep_states(self, now: float, output: SinkBatch) -> None:
         due = [
             key
             for key, athlete in self._athletes.items()
-            if athlete.line is not None and now - athlete.log.kept_at >= EVIDENCE_EVERY_S
+            if athlete.line is not None and athlete.log.due(now)
         ]
         # A team that came at once is spread over the ticks to follow.
         for key in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
@@ -376,7 +377,7 @@ class Watch:
 
     def _keep(self, athlete: Athlete, state: dict[str, RowState], now: float) -> None:
         kept = athlete.log.keep(state, boot=athlete.boot, end_sample=athlete.end_sample, now=now)
-        self._unpacked.append(kept)
+        self._unpacked.extend(kept)
 
     def lost_samples(self, team: str, name: str) -> tuple[int, float] | None:
         """Return how many samples of an athlete's strap never came, and their rate; None where there are none yet."""
@@ -394,6 +395,8 @@ class Watch:
     def export_due(self, now: float, every_s: float) -> dict[Key, dict[str, RowState]]:
         """Return the state of those whom this has not returned for `every_s` seconds, spread over that time.
 
+        Those whose strap is silent come every `SILENT_EXPORT_EVERY_S`: no packet changes them.
+
         Parameters
         ----------
         now : float
@@ -401,8 +404,13 @@ class Watch:
         every_s : float
             How often each athlete is to be exported.
         """
-        due = [key for key, athlete in self._athletes.items() if athlete.line is not None]
-        due = [key for key in due if now - self._athletes[key].exported_at >= every_s]
+        silent_s = max(every_s, SILENT_EXPORT_EVERY_S)
+        due = [
+            key
+            for key, athlete in self._athletes.items()
+            if athlete.line is not None
+            and now - athlete.exported_at >= (every_s if athlete.silent_since is None else silent_s)
+        ]
         # A team that came at once is spread over the rounds to follow.
         due.sort(key=lambda key: self._athletes[key].exported_at)
         exported = {}
@@ -410,7 +418,7 @@ class Watch:
             athlete = self._athletes[key]
             athlete.exported_at = now
             exported[key] = self.export_athlete(*key)
-            if now - athlete.log.kept_at >= EVIDENCE_EVERY_S - every_s / 2:
+            if athlete.log.due(now + every_s / 2):
                 # One export serves both; nobody writes into it.
                 self._keep(athlete, exported[key], now)
         return exported
@@ -486,7 +494,7 @@ class Watch:
         athlete.last_packet_at = now
         athlete.log.take(now, payload)
         pieces = athlete.assembly.push(packet, now)
-        athlete.pieces.extend(pieces)
+        self._add_pieces(athlete, pieces)
         self._sort((topic.team, topic.athlete), athlete)
         # A farewell may overtake the last packets; after a last will every packet shows that the strap is there.
         if (
@@ -495,6 +503,12 @@ class Watch:
             and not (athlete.ended and now - athlete.told_off_at < SILENT_AFTER_S)
         ):
             athlete.online, athlete.ended = True, False
+            athlete.mind_at = 0.0
+
+    @staticmethod
+    def _add_pieces(athlete: Athlete, pieces: list[Piece]) -> None:
+        athlete.pieces.extend(pieces)
+        if pieces and athlete.silent_since is not None:
             athlete.mind_at = 0.0
 
     def _sort(self, key: Key, athlete: Athlete) -> None:
@@ -754,9 +768,11 @@ class Watch:
             heard = _silence(athlete.row, athlete.silent_since, "end", silent_for)
             self._tell_event(athlete, heard, now, output, for_good=athlete.ended)
             athlete.silent_since = None
-        # Samples may only put off when there is next something to decide; a status asks for another look.
-        next_s = SILENT_AFTER_S if silent_for < SILENT_AFTER_S else FORGET_AFTER_S
-        athlete.mind_at = 0.0 if silent else since + next_s
+        # Samples may only put off when there is next something to decide, unless they end a silence; a status asks for
+        # another look.
+        told = athlete.silent_since is not None
+        next_s = FORGET_AFTER_S if told or silent_for >= SILENT_AFTER_S else SILENT_AFTER_S
+        athlete.mind_at = 0.0 if silent and not told else since + next_s
         if silent_for >= FORGET_AFTER_S:
             output.alarms.extend(self._machine.end_boot(athlete.team, athlete.name, athlete.boot, now))
             self._release(athlete)

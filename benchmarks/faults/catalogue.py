@@ -128,6 +128,44 @@ FAULTS: Final = (
 )  # fmt: skip
 
 
+SHORT: Final[dict[int, tuple[str, ...]]] = {
+    1: ("faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",),
+    2: (
+        "faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",
+        "monitor/test_watch.py::test_live_with_duplicates_and_reordering_equals_offline",
+    ),
+    3: (
+        "faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",
+        "monitor/test_source_mqtt.py::test_a_flood_after_an_outage_waits_at_the_broker",
+    ),
+    4: ("faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",),
+    5: ("faults/test_faults.py::test_a_broker_that_is_killed_loses_nothing",),
+    6: ("faults/test_faults.py::test_networks_that_are_slow_or_cut_lose_nothing",),
+    7: ("faults/test_faults.py::test_networks_that_are_slow_or_cut_lose_nothing",),
+    8: ("faults/test_faults.py::test_a_server_killed_full_read_only_and_slow_loses_no_alarm",),
+    9: ("monitor/test_recovery.py::test_sigkill_at_any_instant_loses_no_alarm",),
+    10: ("faults/test_faults.py::test_a_full_disk_loses_no_alarm",),
+    11: ("faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",),
+    12: ("faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",),
+    13: (
+        "faults/test_faults.py::test_straps_radio_clocks_leads_and_hostile_messages",
+        "monitor/test_wire.py::test_any_bytes_are_a_message_or_a_refusal",
+        "monitor/test_watch_hostile.py::test_no_sequence_of_packets_raises_or_touches_a_neighbour",
+    ),
+    14: (
+        "faults/test_faults.py::test_dashboards_that_read_nothing_and_a_backend_that_fails",
+        "monitor/test_receivers.py::test_a_relay_that_dies_between_delivery_and_word_of_it_delivers_again_recognisably",
+        "monitor/test_receivers.py::test_what_a_dead_instance_held_is_taken_over",
+    ),
+    15: (
+        "faults/test_faults.py::test_dashboards_that_read_nothing_and_a_backend_that_fails",
+        "faults/test_faults.py::test_a_monitor_that_hangs_is_noticed",
+        "models/test_runtime.py::test_what_is_not_as_its_card_says_is_refused",
+    ),
+}
+"""The short tests of each kind in ``make test``, below ``tests/``; what must happen stands in their docstrings."""
+
+
 def fault(name: str) -> Fault:
     """Return a fault by its name."""
     return next(each for each in FAULTS if each.name == name)

@@ -6,7 +6,6 @@ another commit's monitor is tried again. The report is ``docs/reports/chaos.json
 
 import argparse
 import asyncio
-import hashlib
 import json
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any, Final
 from benchmarks.faults.catalogue import FAULTS, Fault
 from benchmarks.faults.faults_page import write_page
 from benchmarks.faults.monitor_faults import NotHereError
-from benchmarks.faults.provenance import commit, machine
+from benchmarks.faults.provenance import commit, machine, version
 from benchmarks.faults.trial import Conditions, shipped_classifier
 
 _WORK: Final = Path("build/chaos")
@@ -39,13 +38,13 @@ def main() -> int:
         parser.error(f"no fault is called {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
     begun = time.monotonic()
     shipped_classifier()
-    version = _version()
+    monitor = version()
     results: list[dict[str, Any]] = []
     for fault in FAULTS:
         for seed in range(1, fault.repeats + 1):
             chosen = not arguments.faults or fault.name in arguments.faults
             late = time.monotonic() - begun > 60.0 * arguments.minutes
-            found = _tried(fault, seed, version, may_try=chosen and not late, long=not arguments.short)
+            found = _tried(fault, seed, monitor, may_try=chosen and not late, long=not arguments.short)
             if found is not None:
                 results.append(found)
     if not arguments.short:
@@ -59,9 +58,9 @@ def main() -> int:
     return 0 if all(result["passed"] or result["skipped"] for result in results) else 1
 
 
-def _tried(fault: Fault, seed: int, version: str, *, may_try: bool, long: bool) -> dict[str, Any] | None:
+def _tried(fault: Fault, seed: int, monitor: str, *, may_try: bool, long: bool) -> dict[str, Any] | None:
     """Return what came of a trial, now or before; None if it has not been tried."""
-    file = _WORK / version / f"{fault.name}-{seed}{'' if long else '-short'}.json"
+    file = _WORK / monitor / f"{fault.name}-{seed}{'' if long else '-short'}.json"
     if file.is_file() and long:
         known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if known["passed"] or not may_try:
@@ -116,13 +115,6 @@ def _report(results: list[dict[str, Any]]) -> dict[str, Any]:
         ],
         "trials": results,
     }
-
-
-def _version() -> str:
-    """Return a hash of the monitor's source and of what tries it: what was found for one says nothing of another."""
-    root = Path(__file__).parents[2]
-    files = sorted(file for part in ("monitor", "benchmarks/faults") for file in (root / part).rglob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 if __name__ == "__main__":

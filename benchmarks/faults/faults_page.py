@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.faults.catalogue import FAULTS
+from benchmarks.faults.catalogue import FAULTS, SHORT
 
 REPORTS: Final = Path(__file__).parents[2] / "docs" / "reports"
 _HEAD: Final = """\
@@ -77,6 +77,9 @@ def _chaos(report: dict[str, Any] | None) -> list[str]:
         lines.append(
             f"| {fault.number} | `{fault.name}` | {fault.done} | {fault.must} | {_measured(found)} |"
         )
+    lines += ["", "Their short versions in `make test`, below `tests/`:", ""]
+    for number, tests in SHORT.items():
+        lines.append(f"{number}. " + ", ".join(f"`{name}`" for name in tests))
     return [*lines, ""]
 
 
@@ -116,12 +119,12 @@ def _fuzz(report: dict[str, Any] | None) -> list[str]:
         + ("none of which raised, broke an invariant or took more memory than its bound." if report["passed"]
            else "with crashes, see the report."),
         "",
-        "| target | inputs | accepted | branches seen | most memory an input took |",
-        "|---|---|---|---|---|",
+        "| target | inputs | accepted | branches seen | most memory an input took | at |",
+        "|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [
         f"| {name} | {target['inputs']:,} | {target['accepted']:,} | {target['branches']} "
-        f"| {target['most_bytes'] / 1024:,.0f} kB |"
+        f"| {target['most_bytes'] / 1024:,.0f} kB | {target.get('commit', report['commit'])[:9]} |"
         for name, target in report["targets"].items()
     ]
     return [*lines, ""]
@@ -131,30 +134,35 @@ def _soak(report: dict[str, Any] | None) -> list[str]:
     lines = ["## Hundreds of athletes, and faults at random", ""]
     if report is None:
         return [*lines, "Not run yet.", ""]
-    held, packets, beats, alarms = report["held"], report["packets"], report["beats"], report["alarms"]
     faults = ", ".join(f"{name} {count}" for name, count in report["faults"].items())
+    stretches = report["stretches"]
     lines += [
         (
-            f"{_whence(report)}: {report['athletes']} athletes for {report['minutes']:g} minutes, "
-            f"{sum(report['faults'].values())} faults ({faults}). **{'Passed' if report['passed'] else 'Failed'}.**"
+            f"{_whence(report)}: {report['athletes']} athletes for {report['minutes']:g} minutes"
+            + (f", in {len(stretches)} stretches because it was broken off" if len(stretches) > 1 else "")
+            + f", {sum(report['faults'].values())} faults ({faults}). "
+            f"**{'Passed' if report['passed'] else 'Failed'}.**"
         ),
         "",
         "| | |",
         "|---|---|",
-        "| packets | " + _counts(packets) + " |",
-        "| beats | " + _counts(beats) + " |",
-        "| alarms | " + _counts(alarms) + " |",
-        f"| packets that the monitor itself dropped, as it tells | {report['monitor']['packets_dropped']:,} |",
-        (
-            f"| memory | {held['resident_bytes']['begin'] / 2**20:.0f} MB once warm, "
-            f"{held['resident_bytes']['end'] / 2**20:.0f} MB at the end: {held['memory_growth']:+.1%} |"
-        ),
-        *(
-            f"| {name} | {held[name]['begin']:g} and {held[name]['end']:g}, at most {held[name]['most']:g} |"
-            for name in ("handles", "threads", "tasks")
-        ),
-        "",
+        *(f"| {name} | {_counts(report[name])} |" for name in ("packets", "beats", "alarms")),
+        f"| packets that the monitor itself dropped, as it tells | {report['packets_dropped']:,} |",
     ]
+    for stretch in stretches:
+        held = stretch["held"]
+        whose = f" ({stretch['minutes']:.0f} minutes)" if len(stretches) > 1 else ""
+        lines += [
+            (
+                f"| memory{whose} | {held['resident_bytes']['begin'] / 2**20:.0f} MB once warm, "
+                f"{held['resident_bytes']['end'] / 2**20:.0f} MB at the end: {held['memory_growth']:+.1%} |"
+            ),
+            *(
+                f"| {name}{whose} | {held[name]['begin']:g} and {held[name]['end']:g}, at most {held[name]['most']:g} |"
+                for name in ("handles", "threads", "tasks")
+            ),
+        ]
+    lines.append("")
     if report["failures"]:
         lines += ["What failed:", "", *(f"- {failure}" for failure in report["failures"][:20]), ""]
     return lines

@@ -21,7 +21,7 @@ from monitor.wire import MAX_PACKET_BYTES, encode
 from simulators.strap import Strap
 from simulators.synthetic_team import synthetic_team
 
-WANTED: Final = {"wire": 1_000_000, "assembly": 400_000, "watch": 3_000}
+WANTED: Final = {"wire": 1_000_000, "assembly": 400_000, "watch": 10_000}
 _ROUND: Final = {"wire": 50_000, "assembly": 50_000, "watch": 500}
 _WORK: Final = Path("build/fuzz")
 _FOUND: Final = re.compile(r"cov: (\d+) ft: (\d+)")
@@ -35,13 +35,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "targets", nargs="*", choices=[*WANTED, []], metavar="TARGET",
+        help=f"only these, the others' part of the report stays as it is; all by default: {', '.join(WANTED)}",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("docs/reports/fuzz.json"))
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of inputs")
     parser.add_argument("--anew", action="store_true", help="forget what former runs have done")
     arguments = parser.parse_args()
     if arguments.anew:
         shutil.rmtree(_WORK, ignore_errors=True)
-    targets = {name: _fuzz(name, round(count * arguments.share)) for name, count in WANTED.items()}
+    before = json.loads(arguments.out.read_text(encoding="utf-8"))["targets"] if arguments.targets else {}
+    targets = {
+        name: _fuzz(name, round(count * arguments.share))
+        if name in (arguments.targets or WANTED)
+        else before[name]
+        for name, count in WANTED.items()
+    }
     report = {
         "command": "make fuzz",
         "commit": commit(),
@@ -65,7 +75,7 @@ def _fuzz(name: str, wanted: int) -> dict[str, Any]:
     state_file = folder / "done.json"
     done: dict[str, Any] = {
         "inputs": 0, "accepted": 0, "most_bytes": 0, "seconds": 0.0, "rounds": 0,
-        "branches": 0, "features": 0, "crash": "",
+        "branches": 0, "features": 0, "crash": "", "commit": "",
     }  # fmt: skip
     if state_file.is_file():
         done = json.loads(state_file.read_text(encoding="utf-8"))
@@ -95,6 +105,7 @@ def _fuzz(name: str, wanted: int) -> dict[str, Any]:
         for branches, features in _FOUND.findall(result.stderr):
             done["branches"] = max(done["branches"], int(branches))
             done["features"] = max(done["features"], int(features))
+        done["commit"] = commit()
         if result.returncode != 0:
             done["crash"] = "\n".join(result.stderr.splitlines()[-40:])
             print(done["crash"], flush=True)

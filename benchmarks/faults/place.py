@@ -17,6 +17,8 @@ from monitor.sources import MqttAddress, parse_mqtt_url
 
 MONITOR_ID: Final = "faults"
 PATIENCE_S: Final = 60.0
+START_S: Final = 180.0
+"""So long a server may take to load what it has, on a machine that does other work too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +103,8 @@ async def place(folder: Path) -> AsyncIterator[Place]:
     """
     for name in ("mosquitto", "redis"):
         (folder / name).mkdir()
-    broker = InstalledMosquitto(directory=folder / "mosquitto")
-    server = InstalledRedis(directory=folder / "redis")
+    broker = InstalledMosquitto(directory=folder / "mosquitto", start_s=START_S)
+    server = InstalledRedis(directory=folder / "redis", start_s=START_S)
     async with contextlib.AsyncExitStack() as stack:
         for started in (broker, server):
             stack.enter_context(started)

@@ -1,5 +1,6 @@
 """What a report says of where it comes from: the commit, the machine, and the time it took."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -19,6 +20,13 @@ def commit() -> str:
 
     changed = git("status", "--porcelain", "--untracked-files=no")
     return git("rev-parse", "HEAD") + ("+" if changed else "")
+
+
+def version() -> str:
+    """Return a hash of the monitor's source and of what tries it: what was found for one says nothing of another."""
+    root = Path(__file__).parents[2]
+    files = sorted(file for part in ("monitor", "benchmarks/faults") for file in (root / part).rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def machine() -> dict[str, Any]:

@@ -14,12 +14,9 @@ from typing import Any, Final, Literal
 import aiomqtt
 
 from benchmarks.faults.place import Place, patient_client
-from monitor.embedded import GuardedServer
-from monitor.errors import ServerError
 from monitor.live_state import wave_key
 from simulators.strap import Strap
 
-_STARTS: Final = 12
 Reach = Literal["broker", "server", "packets", "none"]
 """What may be lost by a fault: packets that a broker had taken, beats on their way to the server, packets of the
 radio, or nothing."""
@@ -60,6 +57,13 @@ class SoakFaults:
         Whose radio may be bad, as (team, athlete).
     seed : int
         Of the draw.
+
+    Attributes
+    ----------
+    happened : list of Happened
+        What has happened so far.
+    peace : asyncio.Lock
+        Whoever holds it sees no fault meanwhile.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class SoakFaults:
         seed: int,
     ) -> None:
         self.happened: list[Happened] = []
+        self.peace = asyncio.Lock()
         self._place = place
         self._monitor = monitor
         self._straps = list(straps)
@@ -84,9 +89,16 @@ class SoakFaults:
         """Return the share of packets that a strap's radio loses now."""
         return self._loss if (strap.team, strap.athlete) in self._lossy else 0.0
 
-    async def run(self, *, seconds: float, every_s: tuple[float, float]) -> None:
-        """Let faults happen for so many seconds, with a rest of `every_s` (least, most) seconds before each."""
-        ends = time.monotonic() + seconds
+    async def run(self, *, left_s: Callable[[], float], every_s: tuple[float, float]) -> None:
+        """Let faults happen, with a rest of `every_s` (least, most) seconds before each, while there is time left.
+
+        Parameters
+        ----------
+        left_s : callable
+            Returns for how many seconds there may still be faults.
+        every_s : (float, float)
+            Least and most seconds of rest.
+        """
         while True:
             await asyncio.sleep(self._random.uniform(*every_s))
             if not self._bag:
@@ -94,11 +106,12 @@ class SoakFaults:
                 self._bag = self._random.sample(_FAULTS, len(_FAULTS))
             fault = self._bag.pop()
             lasts_s = self._random.uniform(*fault.lasts_s)
-            if time.monotonic() + lasts_s > ends:
-                return
-            begin_at = time.time()
-            await fault.happen(self, lasts_s)
-            self.happened.append(Happened(fault.name, fault.reach, begin_at, time.time()))
+            async with self.peace:
+                if lasts_s > left_s():
+                    return
+                begin_at = time.time()
+                await fault.happen(self, lasts_s)
+                self.happened.append(Happened(fault.name, fault.reach, begin_at, time.time()))
 
     def counts(self) -> dict[str, int]:
         """Return how often each fault has happened."""
@@ -115,13 +128,13 @@ class SoakFaults:
         """Kill the broker; it comes back with its sessions."""
         await asyncio.to_thread(self._place.broker.kill)
         await asyncio.sleep(lasts_s)
-        await _start(self._place.broker)
+        await asyncio.to_thread(self._place.broker.start)
 
     async def broker_restarted(self, lasts_s: float) -> None:
         """Stop the broker in order; it comes back with its sessions."""
         await asyncio.to_thread(self._place.broker.stop)
         await asyncio.sleep(lasts_s)
-        await _start(self._place.broker)
+        await asyncio.to_thread(self._place.broker.start)
 
     async def broker_slow(self, lasts_s: float) -> None:
         """Let everything from and to the broker take longer."""
@@ -152,7 +165,7 @@ class SoakFaults:
         """Kill the server; it comes back with its data."""
         await asyncio.to_thread(self._place.server.kill)
         await asyncio.sleep(lasts_s)
-        await _start(self._place.server)
+        await asyncio.to_thread(self._place.server.start)
 
     async def server_full(self, lasts_s: float) -> None:
         """Leave the server no memory to write into."""
@@ -211,18 +224,6 @@ class SoakFaults:
         client = patient_client(self._place.server)
         await client.config_set(name, value)
         await client.aclose()
-
-
-async def _start(server: GuardedServer) -> None:
-    """Start a server that has much to load, on a machine that does other work too, as often as it takes."""
-    for attempt in range(_STARTS):
-        try:
-            await asyncio.to_thread(server.start)
-        except ServerError:
-            if attempt == _STARTS - 1:
-                raise
-        else:
-            return
 
 
 @dataclass(frozen=True, slots=True)

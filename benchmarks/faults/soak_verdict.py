@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.faults.soak_faults import Happened
+from benchmarks.faults.soak_reader import Told
 from benchmarks.faults.soak_squad import Undisturbed
 from benchmarks.faults.steadfast_herd import Sender
 from monitor.contract import Alarm
@@ -61,6 +62,9 @@ class Verdict:
         When each strap took its sample 0, in Unix time.
     """
 
+    # A beat that was told says how late the monitor was then: so late it would have told those after it.
+    _LATE_FOR_S: Final = 30
+
     def __init__(
         self,
         happened: Sequence[Happened],
@@ -71,12 +75,20 @@ class Verdict:
         self._happened = happened
         self._stood_still = stood_still
         self._start_at = start_at
+        self._late_s: dict[int, float] = {}
+
+    def lateness(self, sender: Sender, beats: list[Told]) -> None:
+        """Take how late one athlete's beats were told; to be called for all before any is judged."""
+        key, rate_hz = (sender.strap.team, sender.strap.athlete), sender.strap.record.rate_hz
+        for beat in beats:
+            at = self.at(key, beat.known_sample, rate_hz)
+            self._late_s[int(at)] = max(self._late_s.get(int(at), 0.0), beat.entered_at - at)
 
     def athlete(
         self,
         sender: Sender,
         expected: Undisturbed,
-        beats: list[BeatEntry],
+        beats: list[Told],
         state: AthleteState | None,
         *,
         lossy: bool,
@@ -88,7 +100,7 @@ class Verdict:
             self.tally.failures.append(f"{strap.athlete}: no state")
             return
         with_the_broker = self._packets(sender, state)
-        told: dict[int, BeatEntry] = {beat.r_sample: beat for beat in beats}
+        told = {beat.r_sample: beat for beat in beats}
         if len(told) != len(beats):
             self.tally.beats["told twice"] += len(beats) - len(told)
         end = sender.made * expected.packet_samples
@@ -96,7 +108,7 @@ class Verdict:
         if lossy and sender.lost:
             self._through_losses(sender, expected, wanted, told)
             return
-        different = [
+        different: list[BeatEntry | Told] = [
             beat for r, beat in wanted.items() if (found := told.get(r)) is None or found.label != beat.label
         ]
         different += [beat for r, beat in told.items() if r not in wanted]
@@ -107,7 +119,7 @@ class Verdict:
             missing = beat.r_sample not in told
             if with_the_broker and self._near(at, "broker", after_s=TEMPLATE_S):
                 self.tally.beats["beside packets lost with the broker"] += 1
-            elif missing and self._near(at, "server"):
+            elif missing and self._while_server_away(at):
                 self.tally.beats["unwritten"] += 1
             elif not missing and beat.r_sample in wanted:
                 self.tally.beats["renamed"] += 1
@@ -209,7 +221,7 @@ class Verdict:
         sender: Sender,
         expected: Undisturbed,
         wanted: dict[int, BeatEntry],
-        told: dict[int, BeatEntry],
+        told: dict[int, Told],
     ) -> None:
         """Count what an athlete with a bad radio kept; what lies beside a gap could not be seen."""
         rate_hz, n = sender.strap.record.rate_hz, expected.packet_samples
@@ -225,10 +237,19 @@ class Verdict:
                 self.tally.beats["seen through losses"] += 1
             elif hidden:
                 self.tally.beats["hidden by losses"] += 1
-            elif self._near(self.at(key, beat.known_sample, rate_hz), "server"):
+            elif self._while_server_away(self.at(key, beat.known_sample, rate_hz)):
                 self.tally.beats["unwritten"] += 1
             else:
                 self.tally.beats["missed after losses"] += 1
+
+    def _while_server_away(self, at: float) -> bool:
+        """Whether what became known at a time would have been told while the server was away."""
+        seconds = range(int(at) - self._LATE_FOR_S, int(at) + 1)
+        late_s = max(COMES_BACK_S, *(self._late_s.get(second, 0.0) for second in seconds))
+        return any(
+            each.reach == "server" and each.begin_at - late_s <= at <= each.end_at + COMES_BACK_S
+            for each in self._happened
+        )
 
     def _near(self, at: float, reach: str, *, after_s: float = COMES_BACK_S) -> bool:
         return any(

@@ -5,9 +5,10 @@ what is not acknowledged, connects again as often as it takes, and enters what t
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from simulators.strap import Strap
 WAKE_S: Final = 0.01
 _KEPT_PACKETS: Final = 8_000
 _LOOK_S: Final = 0.25
-_FAREWELL_S: Final = 20.0
+_FAREWELL_S: Final = 60.0
 
 
 class Sender:
@@ -146,34 +147,54 @@ class SteadfastHerd:
         self.start_at: dict[tuple[str, str], float] = {}
         """Unix time, in seconds, at which each strap took its sample 0."""
         self.stood_still: list[tuple[float, float]] = []
-        """When this process did not run, from and to, in Unix time."""
+        """When the schedule stood still, from and to, in Unix time."""
         self._loss_of = loss_of
         self._random = np.random.default_rng(seed)
         by_layout: dict[tuple[float, ...], list[Sender]] = {}
         for sender in self.senders:
             by_layout.setdefault(layout(sender.strap), []).append(sender)
         self._groups = [_Group(senders) for senders in by_layout.values()]
+        self._may_send = asyncio.Event()
+        self._may_send.set()
+        self._elapsed_s = 0.0
+
+    def left_s(self, seconds: float) -> float:
+        """Return how much of so many seconds of schedule is still to come."""
+        return max(seconds - self._elapsed_s, 0.0)
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Stop the schedule while the block runs, once the broker has acknowledged all that was sent."""
+        self._may_send.clear()
+        try:
+            await self._until_acknowledged()
+            yield
+        finally:
+            self._may_send.set()
 
     async def run(self, *, seconds: float) -> None:
         """Send for so many seconds of schedule, say goodbye, and wait until the broker has acknowledged all.
 
-        Whoever stops this process stops the schedule: its straps take no samples meanwhile.
+        Whoever stops this process, or lets it rest, stops the schedule: its straps take no samples meanwhile.
         """
         connections = [asyncio.create_task(sender.stay_connected()) for sender in self.senders]
         try:
             await self._send(seconds)
+            self._elapsed_s = seconds
             for sender in self.senders:
                 sender.say(online=False, ended=True)
-            async with asyncio.timeout(_FAREWELL_S):
-                while any(sender.waiting for sender in self.senders):  # noqa: ASYNC110 - hundreds of them to look at
-                    await asyncio.sleep(_LOOK_S)
-        except TimeoutError:
-            # What is left is told by `Sender.waiting`.
-            pass
+            await self._until_acknowledged()
         finally:
             for task in connections:
                 task.cancel()
             await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _until_acknowledged(self) -> None:
+        # What is left in the end is told by `Sender.waiting`.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                while any(sender.waiting for sender in self.senders):  # noqa: ASYNC110 - hundreds of them to look at
+                    await asyncio.sleep(_LOOK_S)
 
     async def _send(self, seconds: float) -> None:
         begun = looked = time.monotonic()
@@ -185,10 +206,11 @@ class SteadfastHerd:
             if now - looked > 2.0:
                 self.stood_still.append((wall + looked, wall + now))
                 begun += now - looked
-            looked = now
+            looked, self._elapsed_s = now, now - begun
             for group in self._groups:
                 self._send_due(group, now - begun, wall + begun)
             await asyncio.sleep(max(now + WAKE_S - time.monotonic(), 0.0))
+            await self._may_send.wait()
 
     def _send_due(self, group: "_Group", elapsed_s: float, begun_at: float) -> None:
         while True:

@@ -27,7 +27,7 @@ from monitor.cancellation import end
 from monitor.classifier import BeatClassifier
 from monitor.contract import Alarm
 from monitor.live import LiveMonitor
-from monitor.live_state import BeatEntry, MonitorState, monitor_key
+from monitor.live_state import BeatEntry, MonitorState, beats_key, monitor_key
 from monitor.recovery.folder import RecoveryFolder
 from monitor.recovery.resume import resume
 from monitor.sinks import Outbox, RedisSink
@@ -136,6 +136,16 @@ class Stage:
         """Wait until so much of the session is over, 0 to 1."""
         at = self.started_at + share * self.conditions.seconds / self.conditions.speed
         await asyncio.sleep(max(at - time.time(), 0.0))
+
+    async def until_told(self, athlete: str, sample: int) -> None:
+        """Wait until the server has a beat of an athlete at or behind a sample: a busy machine brings it late."""
+        client = patient_client(self.place.server)
+        while True:
+            entries = await client.xrevrange(beats_key(TEAM, athlete), count=1)
+            if any(msgspec.msgpack.decode(e[b"beat"], type=BeatEntry).r_sample >= sample for _, e in entries):
+                break
+            await asyncio.sleep(0.05)
+        await client.aclose()
 
     @contextlib.asynccontextmanager
     async def server_trouble(self) -> AsyncIterator[None]:

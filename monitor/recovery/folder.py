@@ -10,6 +10,7 @@ from monitor.errors import SettingsError
 from monitor.recovery.alarm_recording import AlarmRecording
 from monitor.recovery.packets import PacketJournal
 from monitor.recovery.rows import RowStore
+from monitor.scratch_file import ScratchFile
 
 
 class RecoveryFolder:
@@ -46,6 +47,7 @@ class RecoveryFolder:
             self.journal = PacketJournal(path)
             self.alarms = AlarmRecording(path)
             self.rows = RowStore(path / "rows.sqlite3")
+            self.scratch = ScratchFile(path)
         except (OSError, sqlite3.Error) as error:
             os.close(self._lock)
             raise SettingsError(f"folder {path} cannot be used: {error}; set monitor.recovery") from error
@@ -55,6 +57,7 @@ class RecoveryFolder:
         self.journal.close()
         self.alarms.close()
         self.rows.close()
+        self.scratch.close()
         os.close(self._lock)
 
     def __enter__(self) -> Self:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from monitor.contract import Alarm
-from monitor.evidence_log import KeptEvidence, KeptState
+from monitor.evidence_log import KeptEvidence, KeptStretch
 from monitor.live_state import AthleteState, BeatEntry, MonitorState, WaveMessage
 from monitor.recovery.rows import Snapshot
 from monitor.responses import AuditEntry
@@ -34,8 +34,8 @@ class SinkBatch:
         From what alarms that were raised can be raised again.
     reviews : list of ReviewQueue
         What there is to review after training, each as a whole.
-    kept : list of KeptState
-        States that stay in memory; whoever has time packs them.
+    kept : list of KeptStretch
+        Of what stays in memory: whoever has time packs it.
     """
 
     beats: list[tuple[str, str, BeatEntry]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class SinkBatch:
     snapshots: list[Snapshot] = field(default_factory=list)
     evidence: list[KeptEvidence] = field(default_factory=list)
     reviews: list[ReviewQueue] = field(default_factory=list)
-    kept: list[KeptState] = field(default_factory=list)
+    kept: list[KeptStretch] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything in it."""

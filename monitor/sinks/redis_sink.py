@@ -208,7 +208,12 @@ class RedisSink:
 
     async def _keep_evidence(self, evidence: list[KeptEvidence]) -> None:
         """Store evidence; what the server does not take at once waits on disk."""
-        packed = await asyncio.to_thread(lambda: [found.packed() for found in evidence])
+        try:
+            packed = await asyncio.to_thread(lambda: [found.packed() for found in evidence])
+        except OSError as error:
+            self._dropped["evidence"] += len(evidence)
+            _log.error("evidence cannot be read from the disk", reason=str(error), alarms=len(evidence))
+            return
         if self._connected:
             try:
                 await store_evidence(self._client, packed)

@@ -3,8 +3,11 @@
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
+from typing import Final
 
 from monitor.sources.source import Arrival
+
+_NEARLY_FULL: Final = 0.75
 
 
 class Inbox:
@@ -32,6 +35,11 @@ class Inbox:
     def __len__(self) -> int:
         """Return how many arrivals wait."""
         return self._count
+
+    @property
+    def nearly_full(self) -> bool:
+        """Whether what one read of a socket brings may find no room."""
+        return self._count > _NEARLY_FULL * self._capacity
 
     def put(self, arrival: Arrival) -> None:
         """Add an arrival, at the cost of another one when full."""

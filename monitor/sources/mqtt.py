@@ -22,6 +22,7 @@ from monitor.errors import PacketError, SettingsError
 from monitor.recovery.packets import PacketJournal
 from monitor.sources.address import MqttAddress, parse_mqtt_url
 from monitor.sources.inbox import Inbox
+from monitor.sources.patience import Patience
 from monitor.sources.source import Arrival
 from monitor.sources.subscriber import Message, Subscriber, SubscriberError
 from monitor.wire import MAX_PACKET_BYTES, Topic, parse_topic
@@ -49,7 +50,8 @@ class MqttSource:
     client_id : str or None
         Name towards the broker, which lets in only one client of a name; None makes one up.
     persistent_session : bool
-        Let the broker keep what arrives while we are away; needs a `client_id` that stays the same.
+        Let the broker keep what arrives while we are away, or have no room for it for a while (see
+        `monitor.sources.patience`); needs a `client_id` that stays the same.
     capacity : int
         Messages that may wait for `take`; more are dropped and counted.
     topic_filters : sequence of str
@@ -84,6 +86,7 @@ class MqttSource:
         self._client_id = client_id or f"strapwatch-{uuid.uuid4().hex[:16]}"
         self._persistent_session = persistent_session
         self._inbox = Inbox(capacity=capacity)
+        self._patience = Patience()
         self._journal = journal
         self._topic_filters = tuple(topic_filters)
         self._on_connection = on_connection
@@ -190,6 +193,7 @@ class MqttSource:
 
     async def _stay_connected(self) -> None:
         """Connect, subscribe, and stay until the connection is lost, which raises."""
+        self._patience = Patience()
         subscriber = await Subscriber.connect(
             self._address,
             client_id=self._client_id,
@@ -199,6 +203,7 @@ class MqttSource:
             keep_alive_s=_KEEPALIVE_S,
             timeout_s=_TIMEOUT_S,
             tls=ssl.create_default_context() if self._address.tls else None,
+            has_room=self._has_room,
         )
         try:
             end_if_cancelled()
@@ -229,6 +234,12 @@ class MqttSource:
             # From here on no crash of ours loses them.
             self._journal.append_all([arrival[:3] for arrival in arrivals])
         self._inbox.put_all(arrivals)
+
+    def _has_room(self) -> bool:
+        """Return whether to read on; what a broker without our session cannot send now it throws away."""
+        return not self._persistent_session or not self._patience.waits(
+            time.monotonic(), full=self._inbox.nearly_full
+        )
 
     def _topic_of(self, name: bytes) -> Topic | None:
         try:

@@ -3,8 +3,8 @@
 A client library costs 15 to 80 µs a message here (``python -m benchmarks.mqtt_clients``), more than all the rest of the
 event loop. This one takes what a read of the socket brought in one pass, hands over all its messages at once, and
 acknowledges them in one write after that has returned: by then they are safe, and a process that is killed before it
-has acknowledged gets them again. It publishes nothing but its last word and connects once; whoever uses it connects
-again.
+has acknowledged gets them again. While there is no room for more it stops reading. It publishes nothing but its last
+word and connects once; whoever uses it connects again.
 
 References
 ----------
@@ -24,6 +24,8 @@ MAX_FRAME_BYTES: Final = 512 * 1024
 """A longer message is read past without being kept; only its topic is handed over."""
 GATHER_S: Final = 0.004
 """So long messages gather in the socket before they are read: the most that this adds to a latency."""
+HELD_LOOK_S: Final = 0.01
+"""How often it is asked whether there is room again."""
 
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xD0
 _SPOKEN: Final = (_PUBLISH, _PINGRESP, _CONNACK, _SUBACK)
@@ -73,10 +75,19 @@ class Subscriber(asyncio.Protocol):
         and the connection ends with that.
     keep_alive_s : int
         The broker is pinged this often; without a word from it for one and a half times as long it is gone.
+    has_room : callable, optional
+        Asked before more is read, and again until it returns True: what is not read stays with the broker.
     """
 
-    def __init__(self, on_messages: Callable[[list[Message]], None], *, keep_alive_s: int = 10) -> None:
+    def __init__(
+        self,
+        on_messages: Callable[[list[Message]], None],
+        *,
+        keep_alive_s: int = 10,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._on_messages = on_messages
+        self._has_room = has_room
         self._keep_alive_s = keep_alive_s
         loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -99,6 +110,7 @@ class Subscriber(asyncio.Protocol):
         keep_alive_s: int = 10,
         timeout_s: float = 5.0,
         tls: ssl.SSLContext | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> "Subscriber":
         """Return a connection that the broker has accepted and that is subscribed with QoS 1.
 
@@ -110,7 +122,7 @@ class Subscriber(asyncio.Protocol):
             Its name.
         topic_filters : sequence of str
             What is heard.
-        on_messages, keep_alive_s
+        on_messages, keep_alive_s, has_room
             See the class.
         clean_session : bool
             False lets the broker keep what arrives while nobody is there.
@@ -128,7 +140,10 @@ class Subscriber(asyncio.Protocol):
         subscriber: Subscriber
         async with asyncio.timeout(timeout_s):
             _, subscriber = await loop.create_connection(
-                lambda: cls(on_messages, keep_alive_s=keep_alive_s), address.host, address.port, ssl=tls
+                lambda: cls(on_messages, keep_alive_s=keep_alive_s, has_room=has_room),
+                address.host,
+                address.port,
+                ssl=tls,
             )
         try:
             await subscriber.introduce(
@@ -229,8 +244,14 @@ class Subscriber(asyncio.Protocol):
             asyncio.get_running_loop().call_later(GATHER_S, self._go_on)
 
     def _go_on(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._has_room():
             self._transport.resume_reading()
+        else:
+            # It may speak all the time: it is we who do not listen.
+            self._heard_at = time.monotonic()
+            asyncio.get_running_loop().call_later(HELD_LOOK_S, self._go_on)
 
     def _read(self, frames: bytes, messages: list[Message], acknowledgements: list[bytes]) -> bytes:
         """Take frames apart; return what is not a whole one yet."""

@@ -1,6 +1,8 @@
 """Evidence of alarms: the strip, what was known of the athlete, and that the alarm can be raised again from it."""
 
 import asyncio
+import errno
+import random
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from monitor.evidence_replay import replay
 from monitor.evidence_strip import around_onset, known_lines, terminal_rows
 from monitor.live_state import TEAMS_KEY
 from monitor.row_encoding import encode_state
+from monitor.scratch_file import Scratched, ScratchFile
 from monitor.sinks import (
     Outbox,
     RedisSink,
@@ -130,7 +133,7 @@ def test_what_happened_before_is_told(told: SinkBatch) -> None:
 
 def test_an_alarm_is_raised_again(told: SinkBatch) -> None:
     """From the first packet on or from a stored state, out of order or not: the identical alarm."""
-    assert {found.state is None for found in told.evidence} == {True, False}
+    assert {found.before.state() is None for found in told.evidence} == {True, False}
     for found in told.evidence:
         replayed = replay(unpacked(found.packed().content), None)
         assert replayed.differences == ()
@@ -140,18 +143,66 @@ def test_an_alarm_is_raised_again(told: SinkBatch) -> None:
         assert found.alarm.strip.microvolts.endswith(replayed.alarm.strip.microvolts)
 
 
-def test_a_packed_state_is_the_same_state(told: SinkBatch) -> None:
-    """Whether a state was packed meanwhile makes no difference to what is raised again from it."""
-    found = next(found for found in told.evidence if found.state is not None)
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_what_was_packed_is_the_same(told: SinkBatch, tmp_path: Path, *, on_disk: bool) -> None:
+    """Whether state and packets were packed meanwhile, to disk or not, makes no difference to what is raised again."""
+    found = next(found for found in told.evidence if found.before.state() is not None)
+    state, taken = found.before.state() or {}, found.before.taken()
+    assert len(taken) > 2
+    scratch = ScratchFile(tmp_path) if on_disk else None
     log = EvidenceLog()
-    kept = log.keep(found.state or {}, boot=1, end_sample=0, now=0.0)
-    kept.pack()
-    kept.pack()
-    before = log.before(found.alarm)
+    log.keep(state, boot=1, end_sample=0, now=0.0)
+    for packet in taken[:-1]:
+        log.take(*packet)
+    for kept in log.keep(state, boot=1, end_sample=found.alarm.episode + 1, now=1.0):
+        kept.pack(scratch)
+        kept.pack(scratch)
+    log.take(*taken[-1])
+    before = log.before(msgspec.structs.replace(found.alarm, boot=1))
     assert before is not None
-    assert before[0] is not None
-    assert encode_state(before[0]) == encode_state(found.state or {})
-    assert len(kept.packed) < len(encode_state(found.state or {}))
+    assert encode_state(before.state() or {}) == encode_state(state)
+    assert before.taken() == taken
+    assert scratch is None or scratch.size > 0
+    if scratch is not None:
+        scratch.close()
+
+
+def test_a_scratch_file_gives_back_what_was_put_and_uses_places_again(tmp_path: Path) -> None:
+    """Whatever is put comes back; what nobody holds makes room, so that it grows no further; nothing has a name."""
+    scratch, chance = ScratchFile(tmp_path), random.Random(4)
+    held: list[tuple[Scratched, bytes]] = []
+    for _ in range(2_000):
+        content = chance.randbytes(chance.choice((1, 5_000, 20_000)))
+        place = scratch.put(content)
+        assert place is not None
+        held = [*held, (place, content)][-20:]
+        del place
+    assert all(place.read() == content for place, content in held)
+    assert scratch.size <= 22 * (4_096 + 8_192 + 32_768)
+    assert not list(tmp_path.iterdir())
+    scratch.close()
+
+
+def test_a_scratch_file_without_room_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk, or beyond its bound, what is packed stays in memory, and is the same."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    scratch, log = ScratchFile(tmp_path), EvidenceLog()
+    with monkeypatch.context() as patched:
+        patched.setattr("monitor.scratch_file.os.pwrite", refuse)
+        assert scratch.put(b"x") is None
+        log.take(1.0, b"packet")
+        for kept in log.keep({}, boot=1, end_sample=5, now=1.0):
+            kept.pack(scratch)
+    before = log.before(msgspec.structs.replace(pauses(watched(), "raised")[0], boot=1, episode=0))
+    assert before is not None
+    assert (before.state(), before.taken()) == (None, ((1.0, b"packet"),))
+    monkeypatch.setattr("monitor.scratch_file.MOST_BYTES", 3 * 4096)
+    places = [scratch.put(b"x") for _ in range(4)]
+    assert [place is None for place in places] == [False, False, False, True]
+    scratch.close()
 
 
 def test_another_alarm_is_told_from_it(told: SinkBatch) -> None:
@@ -191,7 +242,7 @@ def test_a_log_is_bounded() -> None:
     alarm = pauses(watched(), "raised")[0]
     found = log.before(msgspec.structs.replace(alarm, episode=8))
     assert found is not None
-    assert len(found[1]) == 5
+    assert len(found.taken()) == 5
     log.take(11.0, bytes(MOST_BYTES))
     assert log.before(alarm) is None
 
@@ -257,7 +308,7 @@ async def test_the_commands_draw_and_replay_what_the_server_holds(
 def _with_alarm(kept: KeptEvidence, alarm: Alarm) -> KeptEvidence:
     return KeptEvidence(
         alarm=alarm, input_path=kept.input_path, mains_hz=kept.mains_hz, limits=kept.limits, rules=kept.rules,
-        state=kept.state, taken=kept.taken,
+        before=kept.before,
     )  # fmt: skip
 
 

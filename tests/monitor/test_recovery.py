@@ -291,7 +291,7 @@ async def until_online(client: Any) -> None:
 async def test_sigkill_at_any_instant_loses_no_alarm(
     mosquitto: GuardedServer, redis_server: GuardedServer, tmp_path: Path
 ) -> None:
-    """A monitor killed at random while packets pour in: each alarm stands in the Stream, and once.
+    """9: a monitor killed at random while packets pour in; each alarm stands in the Stream, and once.
 
     ``TEST_KILLS=20`` kills it oftener.
     """

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import struct
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -174,6 +175,39 @@ async def test_a_flood_crowds_out_only_itself(mosquitto: GuardedServer) -> None:
         assert source.waiting == 10
         assert source.dropped == 91
         assert [a.payload for a in source.take()] == [b"one", *(bytes([n]) for n in range(91, 100))]
+
+
+async def test_a_flood_after_an_outage_waits_at_the_broker(mosquitto: GuardedServer) -> None:
+    """What a broker kept for us and pours out at once is read as there is room for it: nothing is dropped, in order."""
+    kept = [struct.pack(">I", n) for n in range(6_000)]
+    async with MqttSource(mosquitto.url, client_id="m", persistent_session=True) as source:
+        await _until(lambda: source.connected)
+    await _publish(mosquitto, *(("ecg/red/anna/samples", one) for one in kept))
+    got: list[bytes] = []
+    async with MqttSource(mosquitto.url, client_id="m", persistent_session=True, capacity=4_000) as source:
+        # Longer than all of it would take to come.
+        await _until(lambda: source.waiting > 3_000)
+        await asyncio.sleep(0.5)
+        assert source.waiting < 4_000
+        async with asyncio.timeout(20.0):
+            while len(got) < len(kept):
+                got += [arrival.payload for arrival in source.take()]
+                await asyncio.sleep(0.05)
+    assert got == kept
+    assert source.dropped == 0
+
+
+async def test_too_much_for_long_is_not_left_to_the_broker(
+    mosquitto: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes nothing for longer than patience lasts gets the newest, and each dropped packet is counted as ours."""
+    monkeypatch.setattr("monitor.sources.patience.LONGEST_S", 0.2)
+    async with MqttSource(mosquitto.url, client_id="m", persistent_session=True, capacity=40) as source:
+        await _until(lambda: source.connected)
+        await _publish(mosquitto, *(("ecg/red/anna/samples", bytes([n])) for n in range(200)))
+        await _until(lambda: source.received == 200)
+        assert source.dropped == 160
+        assert [a.payload for a in source.take()] == [bytes([n]) for n in range(160, 200)]
 
 
 async def test_stops_at_once_while_a_host_does_not_answer() -> None:

@@ -147,3 +147,29 @@ async def test_what_is_no_mqtt_ends_the_connection(frame: bytes) -> None:
         subscriber = await _connected(address, lambda _: None)
         with pytest.raises(SubscriberError, match="no MQTT"):
             await asyncio.wait_for(subscriber.ended(), 5.0)
+
+
+async def test_who_has_no_room_is_no_dead_connection() -> None:
+    """While nothing is read because there is no room, for longer than a silence may last, the connection stays."""
+    room = False
+    got: list[Message] = []
+    async with _broker(lambda: [_HANDSHAKE, _publish(b"a", b"1", 1), b"", _publish(b"b", b"2", 2)]) as (
+        address,
+        _,
+    ):
+        async with asyncio.timeout(5.0):
+            subscriber = await Subscriber.connect(
+                address,
+                client_id="s",
+                topic_filters=["#"],
+                on_messages=got.extend,
+                keep_alive_s=1,
+                has_room=lambda: room,
+            )
+        staying = asyncio.create_task(subscriber.ended())
+        await asyncio.sleep(2.5)
+        assert not staying.done()
+        room = True
+        await _until(lambda: len(got) == 2)
+        subscriber.abort()
+        await asyncio.gather(staying, return_exceptions=True)

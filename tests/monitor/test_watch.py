@@ -18,7 +18,15 @@ from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
 from monitor.sinks.batch import SinkBatch
-from monitor.watch import FORGET_AFTER_S, IDLE_BANK_S, MAX_RATES, MAX_ROUNDS, SILENT_AFTER_S, Watch
+from monitor.watch import (
+    FORGET_AFTER_S,
+    IDLE_BANK_S,
+    MAX_RATES,
+    MAX_ROUNDS,
+    SILENT_AFTER_S,
+    SILENT_STATE_EVERY_S,
+    Watch,
+)
 from monitor.wire import SamplePacket, StatusMessage, Topic, encode
 from simulators.ledger import Ledger
 from simulators.radio import Radio, RadioSettings, Stretch
@@ -263,6 +271,36 @@ def test_silence_is_an_alarm_that_clears_when_packets_come_again(records: list[R
     gone = StatusMessage(version=1, strap="s0", online=False, boot=1)
     watch.receive(Topic("t", "a0", "status"), encode(gone), 7.6)
     assert [(a.kind, a.transition) for a in watch.tick(7.6).alarms] == [("strap_silent", "raised")]
+
+
+def test_a_silent_strap_costs_little_and_is_back_at_once(records: list[Record]) -> None:
+    """While a strap is silent its state is told and exported seldom; what it was stays; its first packet ends that."""
+    watch = Watch(classifier=SlopeClassifier())
+    sent = arrivals(straps(records[:1])[0])
+    spoken, waits = sent[:120], sent[120:]
+    play(watch, spoken)
+    begun = spoken[-1][0] + 11.0
+    told = exported = kept = 0
+    for step in range(1, 1_201):
+        batch = watch.tick(begun + 0.05 * step)
+        told += len(batch.states)
+        kept += len(batch.kept)
+        exported += len(watch.export_due(begun + 0.05 * step, 10.0))
+    # A minute of it: within what an alarm that goes on has to be told in.
+    assert 60.0 / 10.0 < told <= 60.0 / SILENT_STATE_EVERY_S + 1
+    assert exported <= 2
+    assert kept <= 4
+    begun += 61.0
+    alarms: list[Alarm] = []
+    states = 0
+    for number, (_, topic, payload) in enumerate(waits[:12]):
+        watch.receive(topic, payload, begun + 0.1 * number)
+        batch = watch.tick(begun + 0.1 * number)
+        alarms += batch.alarms
+        states += len(batch.states)
+    assert ("strap_silent", "cleared") in [(alarm.kind, alarm.transition) for alarm in alarms]
+    assert states >= 2
+    assert list(watch.export_due(begun + 12.0, 10.0)) == [("t", "a0")]
 
 
 def test_a_strap_switched_off_in_order_is_no_alarm(records: list[Record]) -> None:
