@@ -5,8 +5,11 @@ intervals says about the next. The typical distance of an interval to the neares
 the typical interval: small in bi- and trigeminy of beats that the classifier missed, and where premature beats
 interrupt a steady rhythm. And how much the signal before the QRS is like that of the athlete's own usual beat: in
 sinus rhythm, however irregular, the P wave comes again; in fibrillation there is none. One weighted sum decides, with
-hysteresis. The weights are those of a logistic regression over windows of DS1, of records full of supraventricular
-beats and of synthetic athletes, rounded.
+hysteresis, and must do so for some beats, for an onset and for an end. The weights are those of a logistic regression
+over windows of DS1, of records full of supraventricular beats and of synthetic athletes, rounded. DS1 has fibrillation
+of two people only, and theirs is irregular; so the offset lies between them and the ectopy of all others, half a unit
+nearer to the latter than the regression had it. With that, 99 % of svdb 804 are told, which fibrillates from end to
+end, instead of 92 %, and what is told of DS1 stays as it is.
 
 References
 ----------
@@ -32,12 +35,12 @@ ENTROPY_FROM: Final = -1.0
 NEAREST_WEIGHT: Final = 0.7
 NEAREST_FROM: Final = 0.04
 P_WAVE_WEIGHT: Final = 2.9
-OFFSET: Final = 0.3
+OFFSET: Final = 0.8
 ALIKE_S: Final = 0.03
 STEADY_BELOW: Final = 0.015
 """Typical distance to the nearest of three, as a share of the interval, below which nothing else is looked at."""
 HELD_BEATS: Final = 8
-"""Beats in a row at which the sum is above 0 before it is an episode."""
+"""Beats in a row at which the sum is above 0 before it is an episode, or below `OVER_BELOW` before it is over."""
 OVER_BELOW: Final = -1.5
 """The sum below which an episode is over."""
 BACK: Final = 24
@@ -161,14 +164,15 @@ def _advance(  # noqa: C901 - one pass over the items, in the order in which the
             if i[_COUNT] < INTERVALS:
                 continue
             log_odds = _evidence(rr, p_likes[row], i[_COUNT], w)
-            back = begins[row, (i[_COUNT] - BACK) % INTERVALS]
+            held_since = begins[row, (i[_COUNT] - min(BACK + HELD_BEATS, INTERVALS)) % INTERVALS]
             if i[_ONSET] >= 0:
-                if log_odds < OVER_BELOW:
-                    n = _end(row, back, known[item], i, events, rates, n)
+                i[_HELD] = i[_HELD] + 1 if log_odds < OVER_BELOW else 0
+                if i[_HELD] >= HELD_BEATS:
+                    n = _end(row, held_since, known[item], i, events, rates, n)
                 continue
             i[_HELD] = i[_HELD] + 1 if log_odds >= 0.0 else 0
             if i[_HELD] >= HELD_BEATS:
-                held_since = begins[row, (i[_COUNT] - min(BACK + HELD_BEATS, INTERVALS)) % INTERVALS]
+                i[_HELD] = 0
                 i[_ONSET] = max(held_since, i[_OVER])
                 rate = 60.0 / w.mean()
                 n = emit(events, rates, n, row, 0, ONSET, i[_ONSET], known[item], known[item], EVIDENCE, rate)
@@ -210,7 +214,7 @@ class AtrialFibrillationMachine(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=2, capacity=capacity)
+        self._state = Rows(version=3, capacity=capacity)
         # Last beat, whether it is none to count from, intervals, beats held, onset, end before, ventricles fibrillate.
         self._state.add("integers", np.int64, (7,), np.array([-1, 0, 0, 0, -1, 0, 0]))
         self._state.add("burden", np.float64, (2,))

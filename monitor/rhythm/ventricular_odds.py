@@ -9,7 +9,8 @@ often look like it. A beat that is called V and has
 little for it is not named; in a row of such beats the mean of the log odds decides.
 
 The weights are those of a logistic regression over beats of DS1 (classes by a network that had not seen them) and of
-synthetic training with motion, rounded.
+synthetic training with motion, rounded. From what mean on a run is told was chosen on DS1 and svdb, which are no test
+of it any more.
 """
 
 from typing import Final

@@ -23,14 +23,16 @@ TACHYCARDIC_BPM: Final = 100.0
 SUSTAINED_RUN_S: Final = 30.0
 MEMBER_FROM: Final = 0.25
 """Probability of V or F from which on a beat without a name may be one of a run."""
-BRIDGED_FROM: Final = 0.15
+BRIDGED_FROM: Final = 0.2
 """The same for one beat between two that are; so may one be bridged of which the signal says too little."""
-SURE_MEAN: Final = 0.1
-"""Mean log odds over a run, or a couplet of which one beat has no name, from which on it is told."""
-LONG_LESS: Final = 0.05
-LONG_LEAST: Final = -0.5
+SURE_MEAN: Final = 0.65
+"""Mean log odds over a run of three from which on it is told: no beat need be sure where all together are."""
+COUPLET_MEAN: Final = 0.1
+"""The same over a couplet of which one beat has no name."""
+LONG_LESS: Final = 0.1
+LONG_LEAST: Final = 0.0
 """Each beat beyond the third asks for so much less of a run's mean, down to this."""
-LIKELY_FROM: Final = 0.35
+LIKELY_FROM: Final = 0.3
 """Probability of V or F from which on any beat may be one of a run, whatever it was called."""
 PARTED_S: Final = 3.0
 SUSTAINED_SHARE: Final = 0.8
@@ -61,7 +63,7 @@ _RUN, _SLOW_RUN, _POLYMORPHIC, _SUSTAINED, _COUPLET, _ISOLATED, _ON_T, _POSSIBLE
 _N, _V, _F = (AAMI_CLASSES.index(name) for name in "NVF")
 
 # Columns of the run under way, and of the others.
-(_AT, _LAST, _BEATS, _NAMED, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES) = range(8)
+(_AT, _LAST, _BEATS, _NAMED, _TOLD, _TOLD_POLYMORPHIC, _TOLD_SUSTAINED, _CHANGES, _NAMED_AT) = range(9)
 (_P_AT, _P_LAST, _P_BEATS, _P_TOLD) = range(4)
 _SUM, _BRIDGE_SUM = range(2)
 (_C_AT, _C_LAST, _C_BEATS) = range(3)
@@ -80,6 +82,12 @@ def _is_sure(sum_of_odds: float, beats: int) -> bool:
     """Whether the log odds of so many beats in a row are enough for them to be told."""
     asked = max(SURE_MEAN - LONG_LESS * max(beats - RUN_BEATS, 0), LONG_LEAST)
     return sum_of_odds >= asked * beats
+
+
+@compiled
+def _is_couplet(run: NDArray[np.int64], sum_of_odds: float) -> bool:
+    sure = run[_NAMED] == run[_BEATS] or sum_of_odds >= COUPLET_MEAN * run[_BEATS]
+    return run[_BEATS] == RUN_BEATS - 1 and sure
 
 
 @compiled
@@ -133,9 +141,7 @@ def _end_run(
     rate = _rate(run[_AT], run[_LAST], run[_BEATS], rate_hz)
     evidence = run[_BEATS] + 1
     last = run[_LAST]
-    if run[_BEATS] == RUN_BEATS - 1 and (
-        run[_NAMED] == run[_BEATS] or sum_of_odds >= SURE_MEAN * run[_BEATS]
-    ):
+    if _is_couplet(run, sum_of_odds):
         n = emit(events, rates, n, row, _COUPLET, ONSET, run[_AT], known, last, evidence, rate)
         n = emit(events, rates, n, row, _COUPLET, END, run[_AT], known, last, evidence, rate)
     if run[_TOLD] >= 0:
@@ -170,6 +176,7 @@ def _extend_run(
     run[_BEATS] += 1
     if named:
         run[_NAMED] += 1
+        run[_NAMED_AT] = r
     run[_LAST] = r
     if run[_BEATS] < RUN_BEATS or (run[_TOLD] < 0 and not _is_sure(sum_of_odds, run[_BEATS])):
         return n
@@ -279,13 +286,15 @@ def _close_run(
     n: int,
 ) -> int:
     """End a run, a couplet or a single ventricular beat: the beat behind it is none."""
-    if run[_BEATS] == 1 and run[_NAMED] == 1:
+    # What stood beside it may have been ventricular, too, but not enough for a couplet or a run.
+    if run[_NAMED] == 1 and run[_TOLD] < 0 and not _is_couplet(run, sum_of_odds):
+        at = run[_NAMED_AT]
         transition = UPDATE
         if isolated[_I_AT] < 0:
-            isolated[_I_AT] = run[_AT]
+            isolated[_I_AT] = at
             transition = ONSET
-        isolated[_I_LAST] = run[_AT]
-        n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, run[_AT], 4, np.nan)
+        isolated[_I_LAST] = at
+        n = emit(events, rates, n, row, _ISOLATED, transition, isolated[_I_AT], known, at, 4, np.nan)
     return _end_run(row, known, rate_hz, run, chain, sum_of_odds, events, rates, n)
 
 
@@ -510,8 +519,8 @@ class RunMachine(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=5, capacity=capacity)
-        self._state.add("run", np.int64, (8,), -1)
+        self._state = Rows(version=6, capacity=capacity)
+        self._state.add("run", np.int64, (9,), -1)
         self._state.add("chain", np.int64, (3,), -1)
         self._state.add("possible", np.int64, (4,))
         self._state.add("isolated", np.int64, (2,), -1)

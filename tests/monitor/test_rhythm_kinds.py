@@ -190,6 +190,17 @@ def test_irregular_intervals_are_atrial_fibrillation() -> None:
     assert 0.2 < bank.atrial_fibrillation_burden(0) < 0.6
 
 
+@pytest.mark.parametrize(("calmer", "episodes"), [(36, 1), (100, 2)])
+def test_some_calmer_intervals_do_not_part_an_episode(calmer: int, episodes: int) -> None:
+    """Fibrillation that is calmer for less than a window goes on as one episode; for much longer, there are two."""
+    parts = [_irregular(151, 0.35), _irregular(calmer + 1, 0.08, seed=3), _irregular(151, 0.35, seed=2)]
+    r_samples = 100 + np.cumsum(np.concatenate([np.diff(part) for part in parts]))
+    beats = _beats(r_samples, "N" * len(r_samples))
+    end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
+    events = _bank().process(ROW, end, _peaks(r_samples), beats)
+    assert [e.kind for e in events if e.transition == "onset"].count("atrial_fibrillation") == episodes
+
+
 @pytest.mark.parametrize("pattern", [(45, 95), (60, 60, 45, 75), (70, 72, 68, 71)])
 def test_ectopy_with_a_pattern_is_no_fibrillation(pattern: tuple[int, ...]) -> None:
     """Bigeminy and quadrigeminy that the classifier missed are irregular, but have a pattern."""
@@ -316,6 +327,20 @@ def _in_doubt(p_middle: float) -> list[RhythmEvent]:
     return _bank().process(ROW, np.array([int(r_samples[-1]) + BEAT_DELAY + 1]), _peaks(r_samples), beats)
 
 
+def test_what_stands_beside_a_single_beat_does_not_hide_it() -> None:
+    """A V beside a beat that may be one, too little for a couplet, is a single V at its own R peak."""
+    for place in (3, 4):
+        beats = _beats(100 + 60 * np.arange(9), "NNNNNNNNN")
+        beats.label[place] = AAMI_CLASSES.index("V")
+        beats.probabilities[place] = [0.38, 0.0, 0.62, 0.0, 0.0]
+        beats.probabilities[7 - place] = [0.68, 0.0, 0.32, 0.0, 0.0]
+        end = np.array([int(beats.r_sample[-1]) + BEAT_DELAY + 1])
+        events = _bank().process(ROW, end, Peaks.empty(), beats)
+        (alone,) = [e for e in events if e.kind == "isolated_ventricular"]
+        assert alone.onset_sample == beats.r_sample[place]
+        assert not _kinds(events) & {"ventricular_couplet", "ventricular_run"}
+
+
 def test_one_beat_in_doubt_is_bridged_where_that_makes_a_run() -> None:
     """V, a beat that may be one, V, V is a run of four; with an N that is sure it is a single V and a couplet."""
     bridged = [e for e in _in_doubt(0.4) if e.kind == "ventricular_run"]
@@ -352,6 +377,7 @@ def test_steps_that_look_wide_are_for_review_only(field: str, value: float) -> N
     r_samples = 100 + 50 * np.arange(len(labels))
     beats = _beats(r_samples, labels)
     beats.probabilities[2:6] = [0.35, 0.0, 0.65, 0.0, 0.0]
+    beats.context[2:6, CONTEXT_FIELDS.index("rr_before_usual_ratio")] = 0.7
     end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
     assert "ventricular_run" in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
     beats.context[2:6, CONTEXT_FIELDS.index(field)] = value
