@@ -398,6 +398,15 @@ def test_a_pause_counts_down_and_ends_by_itself() -> None:
     assert machine.notes() == []
 
 
+def test_a_pause_counts_from_when_it_was_asked_for() -> None:
+    """A command that comes late is no longer pause than was promised; one from long ago is over before long."""
+    machine = AlarmMachine()
+    machine.command(pausing(), 50.0)
+    assert machine.pause_of("t", "a")[0] == 80.0
+    machine.command(pausing(), 20.0 + 10.0 * MAX_PAUSE_S)
+    assert machine.pause_of("t", "a")[0] == 20.0 + 9.0 * MAX_PAUSE_S + 60.0
+
+
 def test_no_pause_is_longer_than_the_longest() -> None:
     """A command that wants an hour gets five minutes."""
     machine = AlarmMachine()
@@ -413,6 +422,7 @@ def test_no_pause_is_longer_than_the_longest() -> None:
         ("asystole", "tachycardia", False),
         ("noisy", "tachycardia", True),
         ("lead_off", "asystole", True),
+        ("ventricular_fibrillation", "asystole", True),
     ],
 )
 def test_something_worse_breaks_through_a_pause(

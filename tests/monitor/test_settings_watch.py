@@ -117,3 +117,14 @@ def test_a_watch_takes_other_limits_and_rules(file: Path, live: LiveSettings) ->
     watch.change_settings(change.limits_of, change.rules, change.settings_hash, 1.0)
     assert watch._limits_of("red", "anna").pause_s == 3.5
     assert watch._machine._settings_hash == change.settings_hash
+
+
+def test_a_second_change_is_told_against_the_first(file: Path, live: LiveSettings) -> None:
+    """What a change is compared with is what holds, not what held at the start."""
+    for was, now in (("2.0", "2.5"), ("2.5", "3.5")):
+        write(file, FIRST.replace("pause_s = 2.0", f"pause_s = {now}"))
+        change = live.check()
+        assert change is not None
+        ((_, _, detail),) = change.notes
+        assert was in detail
+        assert now in detail
