@@ -22,9 +22,8 @@ from monitor.sinks import acknowledge, give_feedback, open_redis, pause, resume
 
 REFRESH_S: Final = 0.5
 PAUSE_S: Final = 120.0
-_KEYS: Final = (
-    " ↑↓ choose  a acknowledge  f false  t true, and it is …  c comment  p pause 2 min  r resume  q leave"
-)
+_KEYS: Final = " ↑↓  a acknowledge  f false  t true  c comment  p pause 2 min  r resume  q leave"
+"""Fits 80 columns: who is woken at night may sit before a small terminal."""
 _ASKS: Final = {"true": "true, and it is (Enter: as the alarm says)", "comment": "comment"}
 Verdict = Literal["true", "false", "comment"]
 
