@@ -1,6 +1,7 @@
 """The strip of an alarm, ready for paper or a terminal, and what stands beside it."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Final
 
 from monitor.contract import UNSURE, WINDOW_POINTS, WINDOW_S, Alarm, Strip
@@ -30,6 +31,12 @@ def paper_strip(alarm: Alarm, strip: Strip) -> PaperStrip:
         ),
         clock_s=(strip.first_sample - alarm.episode) / strip.rate_hz,
     )
+
+
+def printed_strip(alarm: Alarm, strip: Strip) -> PaperStrip:
+    """Return a strip for paper, which has no lines beside it: what is known stands in its caption."""
+    paper = paper_strip(alarm, strip)
+    return replace(paper, caption="; ".join([paper.caption, *known_lines(alarm)]))
 
 
 def part(strip: Strip, begin: int, end: int) -> Strip:

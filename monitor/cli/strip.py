@@ -43,7 +43,7 @@ def strip(
     ] = DEFAULT_REDIS,
 ) -> None:
     """Draw a strip."""
-    from monitor.evidence_strip import paper_strip, terminal_rows
+    from monitor.evidence_strip import printed_strip, terminal_rows
     from monitor.strip_drawing import write_strip
 
     alarm = asyncio.run(_told(redis, identity))
@@ -52,7 +52,7 @@ def strip(
         for line in terminal_rows(alarm, alarm.strip, width or shutil.get_terminal_size((100, 24)).columns):
             typer.echo(line)
     else:
-        typer.echo(str(write_strip(paper_strip(alarm, alarm.strip), out)))
+        typer.echo(str(write_strip(printed_strip(alarm, alarm.strip), out)))
 
 
 async def _told(url: str, identity: str) -> "Alarm":

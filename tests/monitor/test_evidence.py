@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from redis.exceptions import RedisError
 
-from monitor.contract import Alarm
+from monitor.contract import Alarm, Strip
 from monitor.embedded import GuardedServer
 from monitor.errors import StrapwatchError
 from monitor.evidence import STRIP_BEFORE_S, STRIP_MOST_SAMPLES
 from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, PackedEvidence, unpacked
 from monitor.evidence_replay import replay
-from monitor.evidence_strip import around_onset, known_lines, terminal_rows
+from monitor.evidence_strip import around_onset, known_lines, printed_strip, terminal_rows
 from monitor.live_state import TEAMS_KEY
 from monitor.row_encoding import encode_state
 from monitor.scratch_file import Scratched, ScratchFile
@@ -282,6 +282,7 @@ async def test_the_commands_draw_and_replay_what_the_server_holds(
         drawn = tmp_path / f"strip{suffix}"
         assert run("strip", identity, "--redis", stored, "--out", str(drawn), env=env).returncode == 0
         assert drawn.read_bytes().startswith(begins)
+    assert "once before in this session" in printed_strip(*_with_strip(told)).caption
     text = run("strip", identity, "--redis", stored, "--width", "90", env=env).stdout
     assert "not complete" not in text
     assert "the athlete's usual beat" in text
@@ -303,6 +304,12 @@ async def test_the_commands_draw_and_replay_what_the_server_holds(
     assert done.returncode == 1
     assert "was not kept" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def _with_strip(told: SinkBatch) -> tuple[Alarm, Strip]:
+    alarm = pauses(told, "completed")[1]
+    assert alarm.strip is not None
+    return alarm, alarm.strip
 
 
 def _with_alarm(kept: KeptEvidence, alarm: Alarm) -> KeptEvidence:
