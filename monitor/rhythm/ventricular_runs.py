@@ -87,7 +87,7 @@ def _is_sure(sum_of_odds: float, beats: int) -> bool:
 @compiled
 def _is_couplet(run: NDArray[np.int64], sum_of_odds: float) -> bool:
     sure = run[_NAMED] == run[_BEATS] or sum_of_odds >= COUPLET_MEAN * run[_BEATS]
-    return run[_BEATS] == RUN_BEATS - 1 and sure
+    return bool(run[_BEATS] == RUN_BEATS - 1 and sure)
 
 
 @compiled
