@@ -25,7 +25,7 @@ from benchmarks.train_detector import mark_offset_s, right_beats, watch
 from monitor.beat_matching import inside
 from monitor.quality import TRUSTED_QUALITY
 from monitor.rpeak_judge import load_judge
-from simulators.records import read_record
+from simulators.records import Record, read_record
 
 BINS: Final = 10
 
@@ -39,23 +39,29 @@ class Bin:
     right: float
 
 
+def beats_in_noise(
+    record: Record, random: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Return quality, whether it was right, and signal-to-noise ratio of every beat announced in one recording."""
+    judge = load_judge()
+    offset = round(mark_offset_s(record, judge) * record.rate_hz)
+    recording, snr_db = mixture(record, random, kept=True)
+    peaks = watch(recording, judge).peaks
+    right = right_beats(recording.r_samples + offset, peaks.r_sample, recording)
+    scored = ~inside(peaks.r_sample, recording.unscored)
+    ratio = snr_db[np.minimum(peaks.r_sample, len(snr_db) - 1)]
+    return peaks.quality[scored].astype(np.float64), right[scored], ratio[scored]
+
+
 def beats_of(seed: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Return quality, whether it was right, and signal-to-noise ratio of every beat announced."""
-    random, judge = np.random.default_rng(seed), load_judge()
-    qualities, rights, ratios = [], [], []
+    """Return the same of all recordings kept aside."""
+    random = np.random.default_rng(seed)
+    parts = []
     for database, names in held_out().items():
-        for name in names:
-            record = read_record(f"{database}/{name}", lead=0)
-            offset = round(mark_offset_s(record, judge) * record.rate_hz)
-            recording, snr_db = mixture(record, random, kept=True)
-            peaks = watch(recording, judge).peaks
-            right = right_beats(recording.r_samples + offset, peaks.r_sample, recording)
-            scored = ~inside(peaks.r_sample, recording.unscored)
-            qualities.append(peaks.quality[scored].astype(np.float64))
-            rights.append(right[scored])
-            ratios.append(snr_db[np.minimum(peaks.r_sample[scored], len(snr_db) - 1)])
+        parts += [beats_in_noise(read_record(f"{database}/{name}", lead=0), random) for name in names]
         print(f"{database} done", file=sys.stderr)
-    return np.concatenate(qualities), np.concatenate(rights), np.concatenate(ratios)
+    quality, right, ratio = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return quality, right, ratio
 
 
 def binned(quality: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:

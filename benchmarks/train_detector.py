@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.judge_network import build, scale_of, weights_of
 from benchmarks.noisy_mixtures import mixture
 from benchmarks.recordings import DATABASES, held_out
 from benchmarks.spoiled import Spoiled, clean, spoil
@@ -36,7 +37,7 @@ from monitor.filters import FilterBank, detector_sections
 from monitor.rpeak_candidates import INPUTS
 from monitor.rpeak_doubt import WIDE_INPUTS
 from monitor.rpeak_judge import Judge, load_judge
-from monitor.rpeak_state import BEATS_OF_TRUST, JUDGED, POINTS, Trace
+from monitor.rpeak_state import BEATS_OF_TRUST, JUDGED, Trace
 from monitor.rpeaks import RPeakBank
 from simulators.records import Record, data_folder, read_record, records_in
 
@@ -150,15 +151,8 @@ def collect(
 def fit(examples: Examples, epochs: int, begin: Judge | None, kept: Judge) -> Judge:
     """Fit the network to all examples; what `kept` has beside it stays."""
     inputs = np.concatenate(examples.inputs).astype(np.float32)
-    mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-3
-    mean[: 2 * POINTS], spread[: 2 * POINTS] = 0.0, 0.5
-    network = torch.nn.Sequential(
-        torch.nn.Linear(INPUTS, HIDDEN[0]),
-        torch.nn.ReLU(),
-        torch.nn.Linear(HIDDEN[0], HIDDEN[1]),
-        torch.nn.ReLU(),
-        torch.nn.Linear(HIDDEN[1], 1),
-    )
+    mean, spread = scale_of(inputs, 1e-3)
+    network = build(INPUTS, HIDDEN)
     if begin is not None:
         folded = (
             begin.first.T * spread,
@@ -188,14 +182,9 @@ def fit(examples: Examples, epochs: int, begin: Judge | None, kept: Judge) -> Ju
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    w = [parameter.detach().numpy() for parameter in network.parameters()]
+    w = weights_of(network, mean, spread)
     return kept._replace(
-        first=np.ascontiguousarray((w[0] / spread).T, np.float32),
-        first_bias=(w[1] - (w[0] / spread) @ mean).astype(np.float32),
-        second=np.ascontiguousarray(w[2].T),
-        second_bias=w[3],
-        last=np.ascontiguousarray(w[4][0]),
-        last_bias=w[5],
+        first=w[0], first_bias=w[1], second=w[2], second_bias=w[3], last=w[4], last_bias=w[5]
     )
 
 

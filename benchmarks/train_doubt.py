@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.judge_network import build, scale_of, weights_of
 from benchmarks.noisy_mixtures import CHOICE_SNR_DB, CLEAR_DB, is_for_choice, mixture
 from benchmarks.spoiled import Spoiled, clean, spoil
 from benchmarks.train_detector import label, mark_offset_s, training_records, watch
@@ -29,7 +30,7 @@ from monitor.beat_matching import inside, match_beats
 from monitor.contract import IntArray
 from monitor.rpeak_doubt import WIDE_INPUTS
 from monitor.rpeak_judge import Judge, load_judge
-from monitor.rpeak_state import POINTS, Trace
+from monitor.rpeak_state import Trace
 from simulators.records import Record
 
 HIDDEN: Final = (96, 32)
@@ -137,17 +138,10 @@ def fit(seen: list[Seen], epochs: int, judge: Judge) -> Judge:
     print(f"{len(inputs)} candidates", flush=True)
     weight = torch.from_numpy(weights[chosen])
     x = inputs[chosen].astype(np.float32)
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 0.02
-    mean[: 2 * POINTS], spread[: 2 * POINTS] = 0.0, 0.5
+    mean, spread = scale_of(x, 0.02)
     examples = torch.from_numpy(((x - mean) / spread).astype(np.float32))
     truth = torch.from_numpy(is_beat[chosen])
-    network = torch.nn.Sequential(
-        torch.nn.Linear(WIDE_INPUTS, HIDDEN[0]),
-        torch.nn.ReLU(),
-        torch.nn.Linear(HIDDEN[0], HIDDEN[1]),
-        torch.nn.ReLU(),
-        torch.nn.Linear(HIDDEN[1], 1),
-    )
+    network = build(WIDE_INPUTS, HIDDEN)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=3e-2)
     steps = len(examples) // _BATCH + 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=epochs * steps)
@@ -162,13 +156,13 @@ def fit(seen: list[Seen], epochs: int, judge: Judge) -> Judge:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-    w = [parameter.detach().numpy() for parameter in network.parameters()]
+    w = weights_of(network, mean, spread)
     return judge._replace(
-        wide_first=np.ascontiguousarray((w[0] / spread).T, np.float32),
-        wide_first_bias=(w[1] - (w[0] / spread) @ mean).astype(np.float32),
-        wide_second=np.ascontiguousarray(w[2].T),
+        wide_first=w[0],
+        wide_first_bias=w[1],
+        wide_second=w[2],
         wide_second_bias=w[3],
-        wide_last=np.ascontiguousarray(w[4][0]),
+        wide_last=w[4],
         wide_last_bias=w[5],
         doubt=np.array([DOUBT]),
     )

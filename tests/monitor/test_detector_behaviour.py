@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.after_motion import try_motion
 from benchmarks.front_end import find_peaks
-from monitor.contract import IntArray
+from monitor.contract import Block, IntArray, Peaks
+from monitor.filters import FilterBank, detector_sections
+from monitor.rpeaks import RPeakBank
 from simulators.arrhythmia import Asystole
 from simulators.athlete_hearts import HEARTS
 from simulators.ectopy import Bigeminy, PrematureBeat, VentricularRun
@@ -122,6 +125,38 @@ def test_a_belief_about_beats_does_not_absorb() -> None:
     beats = record.truth.r_samples
     missed = beats[np.abs(beats[:, np.newaxis] - found).min(axis=1) > NEAR_S * RATE_HZ]
     assert len(missed) < 0.02 * len(beats)
+
+
+@pytest.mark.parametrize("size", [30.0, 100.0])
+@pytest.mark.parametrize("kind", ["motion", "jumps"])
+@pytest.mark.parametrize("rate_bpm", [70.0, 170.0])
+def test_violent_motion_leaves_no_one_blind(rate_bpm: float, kind: str, size: float) -> None:
+    """Within 3 s after ten seconds of motion of many times the heart's size beats are found in a row again.
+
+    Before levels of clear beats were recalled, nothing was found of a heart of 170 bpm for the minute that followed.
+    """
+    clear, beats = _heart(rate_bpm, 70.0)
+    for seed in range(3):
+        assert try_motion("", clear, beats, kind, size, seed).again_s <= AGAIN_S
+
+
+def test_a_minute_without_contact_is_not_stayed_in() -> None:
+    """After a minute of which nothing arrived the beats are found within 3 s, and none is told of from within it."""
+    signal, beats = _heart(seconds=110.0)
+    off, on = round(20.0 * RATE_HZ), round(80.0 * RATE_HZ)
+    filters, detector = FilterBank(detector_sections(RATE_HZ), capacity=1), RPeakBank(RATE_HZ, capacity=1)
+    row, parts = np.array([0]), []
+    for begin, end in ((0, off), (on, len(signal))):
+        if begin:
+            filters.restart(row)
+            detector.restart(row)
+        samples = signal[np.newaxis, begin:end].astype(np.float32)
+        block = Block(row, np.array([begin]), samples, np.ones(samples.shape, np.bool_))
+        parts.append(detector.process(row, block.first_sample, filters.process(block)))
+    found = Peaks.join(parts).r_sample
+    assert not ((found > off) & (found < on)).any()
+    _assert_found(found, beats, 3.0, 19.5)
+    _assert_found(found, beats, 80.0 + AGAIN_S, 109.0)
 
 
 @pytest.mark.parametrize("length_s", [15.0, 40.0])
