@@ -133,7 +133,7 @@ def test_a_belief_about_beats_does_not_absorb() -> None:
 def test_violent_motion_leaves_no_one_blind(rate_bpm: float, kind: str, size: float) -> None:
     """Within 3 s after ten seconds of motion of many times the heart's size beats are found in a row again.
 
-    Before levels of clear beats were recalled, nothing was found of a heart of 170 bpm for the minute that followed.
+    Without the levels of clear beats being recalled a heart of 170 bpm is found again after 6 s.
     """
     clear, beats = _heart(rate_bpm, 70.0)
     for seed in range(3):
