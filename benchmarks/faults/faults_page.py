@@ -136,12 +136,15 @@ def _soak(report: dict[str, Any] | None) -> list[str]:
         return [*lines, "Not run yet.", ""]
     faults = ", ".join(f"{name} {count}" for name, count in report["faults"].items())
     stretches = report["stretches"]
+    unfinished = not report["passed"] and not report["failures"]
+    said = "Passed" if report["passed"] else "Nothing has failed so far" if unfinished else "Failed"
     lines += [
         (
             f"{_whence(report)}: {report['athletes']} athletes for {report['minutes']:g} minutes"
+            + (f" of {report['wanted_minutes']:g} so far" if unfinished else "")
             + (f", in {len(stretches)} stretches because it was broken off" if len(stretches) > 1 else "")
             + f", {sum(report['faults'].values())} faults ({faults}). "
-            f"**{'Passed' if report['passed'] else 'Failed'}.**"
+            f"**{said}.**"
         ),
         "",
         "| | |",

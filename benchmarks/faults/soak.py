@@ -4,9 +4,9 @@ Mosquitto, Redis, the monitor and the straps run on this machine, with networks 
 them stands what an undisturbed watch says of the same hearts; every difference has to have a cause, and what the
 monitor holds (memory, file handles, threads, tasks) must not grow.
 
-Every few minutes the straps pause and all so far is judged. What has been judged stays in ``--work``: a soak that was
-broken off goes on from there, with a monitor of its own for the minutes that are left. What a monitor holds is compared
-within such a stretch. A soak of another commit's monitor begins anew.
+Every few minutes the straps pause, all so far is judged, and the report written. What has been judged stays in
+``--work``: a soak that was broken off goes on from there, with a monitor of its own for the minutes that are left. What
+a monitor holds is compared within such a stretch. A soak of another commit's monitor begins anew.
 """
 
 import argparse
@@ -51,11 +51,8 @@ def main() -> int:
     options.seed += len(stretches)
     left = options.minutes - sum(stretch["minutes"] for stretch in stretches)
     if left >= min(_LEAST_MINUTES, options.minutes):
-        file = options.work / f"stretch-{len(stretches) + 1}.json"
-        stretches.append(_stretch(options, left, file))
-    report = _report(options, stretches)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        stretches = _stretch(options, left, stretches)
+    report = _write_report(options, stretches)
     print(f"{options.out}: {'passed' if report['passed'] else 'FAILED'}")
     for failure in report["failures"]:
         print(f"  {failure}")
@@ -74,18 +71,25 @@ def _judged_before(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
-def _stretch(options: argparse.Namespace, minutes: float, file: Path) -> dict[str, Any]:
-    """Run a stretch and return what came of it; what is judged meanwhile is kept in `file`."""
+def _stretch(
+    options: argparse.Namespace, minutes: float, before: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Run a stretch and return what came of it behind those before it; what is judged meanwhile is kept."""
     # The hearts stay the same: only what goes wrong is drawn anew.
     records = hearts(SEED)
     provenance = {"commit": commit(), "machine": machine()}
     begun = time.time()
+    file = options.work / f"stretch-{len(before) + 1}.json"
+    stretches = before
 
     def keep(judged: dict[str, Any]) -> None:
+        nonlocal stretches
         whole = provenance | {"seconds": round(judged["at"] - begun, 1)} | judged
         new = file.with_suffix(".new")
         new.write_text(json.dumps(whole, allow_nan=False), encoding="utf-8")
         new.replace(file)
+        stretches = [*before, whole]
+        _write_report(options, stretches)
         print(f"{judged['minutes']:.1f} minutes judged: {len(judged['failures'])} failures", flush=True)
 
     # It takes minutes: meanwhile the straps send already.
@@ -93,13 +97,19 @@ def _stretch(options: argparse.Namespace, minutes: float, file: Path) -> dict[st
         expected = beside.submit(_undisturbed, round((60.0 * minutes + 5.0) / PACKET_S))
         stretch = SoakStretch(options, minutes=minutes, records=records, expected=expected, on_judged=keep)
         asyncio.run(stretch.run())
-    judged: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return judged
+    return stretches
 
 
 def _undisturbed(packets: int) -> list[Undisturbed]:
     os.nice(_UNHURRIED)
     return undisturbed(hearts(SEED), packets, load_classifier())
+
+
+def _write_report(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dict[str, Any]:
+    report = _report(options, stretches)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return report
 
 
 def _report(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -108,15 +118,18 @@ def _report(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dic
         for name, counts in counted.items():
             counts.update(stretch[name])
     failures = [failure for stretch in stretches for failure in stretch["failures"]]
+    minutes = sum(stretch["minutes"] for stretch in stretches)
+    left = options.minutes - minutes
     last = stretches[-1]
     return {
         "command": "make soak",
         "commit": last["commit"],
         "machine": last["machine"],
         "athletes": options.athletes,
-        "minutes": round(sum(stretch["minutes"] for stretch in stretches), 1),
+        "minutes": round(minutes, 1),
+        "wanted_minutes": options.minutes,
         "seconds": round(sum(stretch["seconds"] for stretch in stretches), 1),
-        "passed": not failures,
+        "passed": not failures and left < _LEAST_MINUTES,
         "failures": failures,
         **{name: dict(sorted(counts.items())) for name, counts in counted.items()},
         "packets_dropped": sum(stretch["monitor"]["packets_dropped"] for stretch in stretches),
