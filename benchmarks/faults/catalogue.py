@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks.faults import monitor_faults, network_faults, relay_faults, strap_faults
-from benchmarks.faults.trial import Conditions, Outcome
+from benchmarks.faults.trial_stage import Conditions, Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from benchmarks.faults.catalogue import FAULTS, Fault
 from benchmarks.faults.faults_page import write_page
 from benchmarks.faults.monitor_faults import NotHereError
 from benchmarks.faults.provenance import commit, machine, version
-from benchmarks.faults.trial import Conditions, shipped_classifier
+from benchmarks.faults.trial_monitors import shipped_classifier
+from benchmarks.faults.trial_stage import Conditions
 
 _WORK: Final = Path("build/chaos")
 

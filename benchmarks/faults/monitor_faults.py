@@ -17,16 +17,9 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from benchmarks.faults.place import Place, patient_client, start_monitor
-from benchmarks.faults.trial import (
-    TEAM,
-    Conditions,
-    MonitorHere,
-    MonitorProcess,
-    Outcome,
-    Stage,
-    run_trial,
-    shipped_classifier,
-)
+from benchmarks.faults.trial import run_trial
+from benchmarks.faults.trial_monitors import MonitorHere, MonitorProcess, shipped_classifier
+from benchmarks.faults.trial_stage import TEAM, Conditions, Outcome, Stage
 from models.runtime import SHIPPED_WEIGHTS
 from monitor.classifier import BeatClassifier
 from monitor.contract import FloatArray

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from benchmarks.faults.place import patient_client
-from benchmarks.faults.trial import Conditions, Disturb, Outcome, Stage, run_trial
+from benchmarks.faults.trial import Disturb, run_trial
+from benchmarks.faults.trial_stage import Conditions, Outcome, Stage
 
 BROKER_AWAY_S: Final = 30.0
 SHORT_AWAY_S: Final = 0.8

@@ -11,7 +11,8 @@ from typing import Final
 from aiohttp import web
 
 from benchmarks.faults.place import Place
-from benchmarks.faults.trial import Conditions, Outcome, Stage, run_trial
+from benchmarks.faults.trial import run_trial
+from benchmarks.faults.trial_stage import Conditions, Outcome, Stage
 
 _SECRET: Final = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLwSw"
 _TAKEN_OVER_S: Final = 100.0

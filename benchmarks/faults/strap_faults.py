@@ -7,7 +7,8 @@ from typing import Any, Final
 import aiomqtt
 import msgspec
 
-from benchmarks.faults.trial import TEAM, Conditions, Outcome, Stage, run_trial
+from benchmarks.faults.trial import run_trial
+from benchmarks.faults.trial_stage import TEAM, Conditions, Outcome, Stage
 from monitor.wire import SamplePacket, encode
 
 _MOST: Final = 2**53 - 1

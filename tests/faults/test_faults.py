@@ -17,7 +17,9 @@ import pytest
 from benchmarks.faults import monitor_faults, network_faults
 from benchmarks.faults.monitor_faults import NotHereError
 from benchmarks.faults.strap_faults import attack, every_trouble
-from benchmarks.faults.trial import Conditions, MonitorHere, Outcome, Stage, run_trial, shipped_classifier
+from benchmarks.faults.trial import run_trial
+from benchmarks.faults.trial_monitors import MonitorHere, shipped_classifier
+from benchmarks.faults.trial_stage import Conditions, Outcome, Stage
 from monitor.embedded import GuardedServer
 from monitor.embedded.servers import installed
 from monitor.errors import ServerError
