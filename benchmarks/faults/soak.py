@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("build/soak"))
     parser.add_argument("--out", type=Path, default=Path("docs/reports/soak.json"))
     options = parser.parse_args()
-    stretches = _judged_before(options)
+    stretches = judged_before(options)
     # Each stretch that is broken off draws other faults.
     options.seed += len(stretches)
     left = options.minutes - sum(stretch["minutes"] for stretch in stretches)
@@ -59,7 +59,7 @@ def main() -> int:
     return 0 if report["passed"] else 1
 
 
-def _judged_before(options: argparse.Namespace) -> list[dict[str, Any]]:
+def judged_before(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the stretches of this very soak that were judged before; those of another are removed."""
     this = [version(), options.athletes, options.minutes, *options.rest, options.seed]
     whose = options.work / "soak.json"
@@ -106,13 +106,14 @@ def _undisturbed(packets: int) -> list[Undisturbed]:
 
 
 def _write_report(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dict[str, Any]:
-    report = _report(options, stretches)
+    report = report_of(options, stretches)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return report
 
 
-def _report(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dict[str, Any]:
+def report_of(options: argparse.Namespace, stretches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the report on what has been judged so far; it passes when that is all, and nothing has failed."""
     counted: dict[str, Counter[str]] = {name: Counter() for name in _COUNTED}
     for stretch in stretches:
         for name, counts in counted.items():

@@ -119,7 +119,7 @@ class Verdict:
             missing = beat.r_sample not in told
             if with_the_broker and self._near(at, "broker", after_s=TEMPLATE_S):
                 self.tally.beats["beside packets lost with the broker"] += 1
-            elif missing and self._while_server_away(at):
+            elif missing and self.while_server_away(at):
                 self.tally.beats["unwritten"] += 1
             elif not missing and beat.r_sample in wanted:
                 self.tally.beats["renamed"] += 1
@@ -237,12 +237,12 @@ class Verdict:
                 self.tally.beats["seen through losses"] += 1
             elif hidden:
                 self.tally.beats["hidden by losses"] += 1
-            elif self._while_server_away(self.at(key, beat.known_sample, rate_hz)):
+            elif self.while_server_away(self.at(key, beat.known_sample, rate_hz)):
                 self.tally.beats["unwritten"] += 1
             else:
                 self.tally.beats["missed after losses"] += 1
 
-    def _while_server_away(self, at: float) -> bool:
+    def while_server_away(self, at: float) -> bool:
         """Whether what became known at a time would have been told while the server was away."""
         seconds = range(int(at) - self._LATE_FOR_S, int(at) + 1)
         late_s = max(COMES_BACK_S, *(self._late_s.get(second, 0.0) for second in seconds))

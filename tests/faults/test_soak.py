@@ -1,0 +1,69 @@
+"""The soak: what it goes on from, what its report adds up, and how its judge takes a monitor that is late."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.faults import soak
+from benchmarks.faults.soak_faults import Happened
+from benchmarks.faults.soak_reader import Told
+from benchmarks.faults.soak_squad import hearts, squad
+from benchmarks.faults.soak_verdict import COMES_BACK_S, Verdict
+from benchmarks.faults.steadfast_herd import Sender
+from monitor.sources import MqttAddress
+
+
+def options(work: Path, **changes: Any) -> argparse.Namespace:
+    """Return the options of a soak."""
+    usual = {"athletes": 300, "minutes": 60.0, "rest": (10.0, 40.0), "seed": 8, "work": work}
+    return argparse.Namespace(**(usual | changes))
+
+
+def stretch(minutes: float, *failures: str) -> dict[str, Any]:
+    """Return what was judged of a stretch."""
+    counted = {name: {"a": 2} for name in ("faults", "packets", "beats", "alarms", "technical")}
+    monitor = {"packets_dropped": 3}
+    return counted | {
+        "commit": "c", "machine": {}, "minutes": minutes, "seconds": 60.0 * minutes, "failures": list(failures),
+        "monitor": monitor,
+    }  # fmt: skip
+
+
+def test_a_soak_goes_on_from_its_own_stretches_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was judged of the same soak of the same monitor counts; another's is forgotten."""
+    work = tmp_path / "soak"
+    assert soak.judged_before(options(work)) == []
+    for number in (2, 1, 10):
+        (work / f"stretch-{number}.json").write_text(f'{{"number": {number}}}')
+    assert [found["number"] for found in soak.judged_before(options(work))] == [1, 2, 10]
+    assert soak.judged_before(options(work, athletes=299)) == []
+    (work / "stretch-1.json").write_text("{}")
+    monkeypatch.setattr(soak, "version", lambda: "another monitor's")
+    assert soak.judged_before(options(work, athletes=299)) == []
+
+
+def test_a_report_passes_only_whole_and_without_a_failure(tmp_path: Path) -> None:
+    """Stretches add up; some minutes missing, or a failure in any stretch, and it has not passed."""
+    whole = soak.report_of(options(tmp_path), [stretch(48.0), stretch(11.5)])
+    assert whole["passed"]
+    assert (whole["minutes"], whole["packets"], whole["packets_dropped"]) == (59.5, {"a": 4}, 6)
+    assert not soak.report_of(options(tmp_path), [stretch(48.0)])["passed"]
+    failed = soak.report_of(options(tmp_path), [stretch(48.0, "x"), stretch(12.0)])
+    assert (failed["passed"], failed["failures"]) == (False, ["x"])
+
+
+def test_what_a_late_monitor_had_not_told_was_lost_with_the_server() -> None:
+    """A beat is explained by a server that was away when it would have been told, as late as others before it were."""
+    (strap,) = squad(1, hearts(8)[:1])
+    sender, rate_hz = Sender(strap, MqttAddress("127.0.0.1", 1)), strap.record.rate_hz
+    away = Happened("server killed", "server", 200.0, 210.0)
+    for late_s, first_s in ((0.5, 200.0 - COMES_BACK_S), (25.0, 175.0)):
+        verdict = Verdict([away], [], {(strap.team, strap.athlete): 0.0})
+        told = [Told(0, round(at * rate_hz), "N", at + late_s) for at in range(100, 175)]
+        verdict.lateness(sender, told)
+        assert not verdict.while_server_away(first_s - 0.5)
+        assert verdict.while_server_away(first_s + 0.5)
+        assert verdict.while_server_away(210.0 + COMES_BACK_S - 0.5)
+        assert not verdict.while_server_away(210.0 + COMES_BACK_S + 0.5)
