@@ -151,7 +151,9 @@ class Athlete:
 
     def scheduled(self, piece: Piece) -> None:
         """Remember when a piece was due."""
-        self.schedule.append((piece.end_sample, piece.due_at, piece.due_sample))
+        # Mostly both are one number, which then is kept once.
+        due_sample = piece.end_sample if piece.due_sample == piece.end_sample else piece.due_sample
+        self.schedule.append((piece.end_sample, piece.due_at, due_sample))
         # No beat is known later than within a block after what it needed.
         past = piece.end_sample - _SCHEDULE_KEPT_S * piece.rate_hz
         while len(self.schedule) > _SCHEDULE_LEAST and self.schedule[0][0] < past:

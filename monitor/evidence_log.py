@@ -1,8 +1,8 @@
 """From what an alarm can be raised again: an athlete's state from before it, and the packets that have come since.
 
 A state is kept every `STATE_EVERY_S`, the last two of them, and every packet behind the older one: between a quarter
-and half a minute of signal before any alarm. Only the newest packets stay as they are; the rest is compressed, and lies
-on disk where there is a folder for it.
+and half a minute of signal before any alarm. Only the newest packets stay as they are; the rest lies on disk
+where there is a folder for it, else it is compressed.
 """
 
 import zlib
@@ -113,7 +113,7 @@ def state_of(stored: StoredEvidence) -> dict[str, RowState] | None:
 
 
 class _Kept(Generic[_T]):
-    """Something as it is, until somebody has had time to pack it; then compressed, on disk or in memory."""
+    """Something as it is, until somebody has had time to pack it; then on disk, or compressed in memory."""
 
     __slots__ = ("_decode", "_encode", "_packed", "_plain")
 
@@ -125,9 +125,10 @@ class _Kept(Generic[_T]):
     def pack(self, scratch: ScratchFile | None) -> None:
         plain = self._plain
         if plain is not None:
-            packed = zlib.compress(self._encode(plain), 1)
+            encoded = self._encode(plain)
+            place = scratch.put(encoded) if scratch is not None else None
             # In this order: another thread may be reading.
-            self._packed = (scratch.put(packed) if scratch is not None else None) or packed
+            self._packed = zlib.compress(encoded, 1) if place is None else place
             self._plain = None
 
     def get(self) -> _T:
@@ -135,7 +136,7 @@ class _Kept(Generic[_T]):
         if plain is not None:
             return plain
         packed = self._packed
-        return self._decode(zlib.decompress(packed if isinstance(packed, bytes) else packed.read()))
+        return self._decode(zlib.decompress(packed) if isinstance(packed, bytes) else packed.read())
 
 
 _encode_taken: Final = msgspec.msgpack.Encoder().encode
