@@ -191,7 +191,7 @@ def test_noise_at_12_db(kind: str) -> None:
 
 def test_noise_that_hides_the_heart_is_told() -> None:
     """Where no R peak can be believed for ten seconds the signal is said to be noisy, and nobody to be ill."""
-    run = _run({"noise": [{"kind": "white", "at_s": 10, "length_s": 28, "snr_db": -18}]})
+    run = _run({"noise": [{"kind": "muscle", "at_s": 10, "length_s": 28, "snr_db": -24}]})
     assert run.kinds == {"noisy": 1}
     assert run.verdict.false_alarms == []
     assert run.verdict.accounts[0].difference == 0
