@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from models.splits import CHOOSING_ONLY, DS1, SVDB_TRAINING
+from models.splits import DS1, NEVER_FITTED, SVDB_TRAINING
 from models.train import calibrate, commit, judge, training_beats
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def single_beats(
         network = variant.network(build("grunet"))
         fit(
             network,
-            without(leads, (*left_out, *CHOOSING_ONLY)).learnable(),
+            without(leads, (*left_out, *NEVER_FITTED)).learnable(),
             None,
             budget,
             folder / f"half{half}",
@@ -144,7 +144,7 @@ def folds_of(trained: Path) -> "tuple[BeatSet, BeatSet, FloatArray]":
     from models.training import TrainingSettings
 
     first, second = training_beats((*DS1, *SVDB_TRAINING))
-    made_up = synthetic_beats(first.of(*(name for name in first.names if name not in CHOOSING_ONLY)))
+    made_up = synthetic_beats(first.of(*(name for name in first.names if name not in NEVER_FITTED)))
 
     def make() -> "Network":
         torch.manual_seed(TrainingSettings().seed)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.beat_set import NO_BEAT, BeatSet
 from models.sequence_training import SequenceSettings, fit_sequence
 from models.sequencing import network_of
-from models.splits import CHOOSING_ONLY, folds
+from models.splits import NEVER_FITTED, folds
 from models.training import Epoch, Network, TrainingSettings, predict, train
 from monitor.contract import AAMI_CLASSES, BoolArray, FloatArray
 
@@ -63,7 +63,7 @@ def cross_validate(
 
         train(
             network,
-            without(everything, (*left_out, *CHOOSING_ONLY)).learnable(),
+            without(everything, (*left_out, *NEVER_FITTED)).learnable(),
             None,
             settings,
             folder / f"fold{number}",
@@ -97,7 +97,7 @@ def cross_validate_sequence(
     """
     logits = np.zeros((len(beats), len(AAMI_CLASSES)), np.float32)
     for left_out in folds(names):
-        fitted = taught(beats, (*left_out, *CHOOSING_ONLY))
+        fitted = taught(beats, (*left_out, *NEVER_FITTED))
         tensors = fit_sequence(
             probabilities[fitted],
             described[fitted],

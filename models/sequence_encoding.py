@@ -16,7 +16,9 @@ LOGARITHM_UNIT: Final = 4.0
 _TYPICAL: Final = {"rr_change_ratio": 0.05, "rr_long_spread_ratio": 1.1}
 """What is neither small nor large, for ratios that are not 1 then."""
 _GENTLE: Final = ("rr_change_ratio",)
-_FLAGS: Final = tuple(SEQUENCE_FIELDS.index(name) for name in ("rr_before_long_ratio", "rr_after_long_ratio"))
+_FLAGS: Final = tuple(
+    SEQUENCE_FIELDS.index(name) for name in ("rr_before_long_ratio", "rr_after_long_ratio", "run_rr_ratio")
+)
 _IS_LOGARITHMIC: Final = np.array([name.endswith("_ratio") for name in SEQUENCE_FIELDS], np.bool_)
 _UNIT: Final = np.array([_TYPICAL.get(name, 1.0) for name in SEQUENCE_FIELDS], np.float32)
 _STEEPNESS: Final = np.array([0.7 if name in _GENTLE else 3.0 for name in SEQUENCE_FIELDS], np.float32)

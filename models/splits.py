@@ -49,7 +49,9 @@ SVDB_TRAINING: Final = tuple(
 )
 EDB: Final = ("edb/e0103", "edb/e0808", "edb/e1304")
 """Never trained on."""
-CHOOSING_ONLY: Final = (f"{DATABASE}/201",)
+NEVER_FITTED: Final = (f"{DATABASE}/201", f"{DATABASE}/202")
+"""One person, in both halves of the customary split: no weight is fitted to either, whichever half is fitted to."""
+CHOOSING_ONLY: Final = tuple(name for name in DS1 if name in NEVER_FITTED)
 """Judged in cross-validation, never fitted to."""
 FOLDS: Final = 5
 

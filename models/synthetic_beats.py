@@ -8,18 +8,30 @@ from numpy.typing import NDArray
 
 from models.beat_data import cut
 from models.beat_set import BeatSet
-from models.synthetic_rhythms import RATE_HZ, SyntheticRecord, fibrillation, sick_sinus
+from models.synthetic_rhythms import (
+    RATE_HZ,
+    SyntheticRecord,
+    exertion,
+    fibrillation,
+    paroxysms,
+    sick_sinus,
+)
 from simulators.annotations import Truth
 from simulators.records import Record
 
 _LEAST_BEATS: Final = 50
 _TRUST: Final = {"s4": 0.4}
 """How much beats of a kind count in training; where nothing is said, as much as real ones."""
-_KINDS: Final = ((2, fibrillation, 200.0), (4, sick_sinus, 260.0))
+_KINDS: Final = (
+    (2, fibrillation, 200.0),
+    (4, sick_sinus, 260.0),
+    (5, paroxysms, 200.0),
+    (6, exertion, 120.0),
+)
 
 
 def synthetic_beats(beats: BeatSet, *, report: Callable[[str], None] = lambda _: None) -> list[BeatSet]:
-    """Return beats of two synthetic records for each record of `beats`, made of its own N complexes.
+    """Return beats of a synthetic record of each kind for each record of `beats`, made of its own N complexes.
 
     Parameters
     ----------

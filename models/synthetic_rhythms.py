@@ -2,8 +2,9 @@
 
 Few patients of training have early atrial beats, and fewer fibrillate, so a network fitted to them alone learns those
 patients. Here complexes of one patient's N beats are laid on a new course of time: a slow sinus rhythm with pauses, in
-which early beats are the rule, each with another P wave or none; or atrial fibrillation, without P waves. The signal
-goes through the monitor's own line like any record, so window, template and context fit each other.
+which early beats are the rule, each with another P wave or none; atrial fibrillation, without P waves; tachycardia that
+begins from one beat to the next; and, as fast, a sinus rhythm under exertion. The signal goes through the monitor's own
+line like any record, so window, template and context fit each other.
 
 An early beat is class S, a beat of fibrillation N, as the reference annotations of both databases have it.
 """
@@ -22,6 +23,7 @@ _P: Final = (-100, -22)
 _QRST: Final = (-22, 190)
 _EDGE: Final = 12
 _S: Final = 1
+_LEAST_RR_S: Final = 0.34
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,49 @@ def fibrillation(window: FloatArray, seconds: float, random: np.random.Generator
     slow = np.exp(0.1 * np.sin(np.arange(beats) / 80 + random.uniform(0, 6.28)))
     rr = np.maximum(base * slow * np.exp(random.normal(0, spread, beats)), 0.28)
     return _lay(window, rr, np.zeros(beats, np.bool_), random, atrial=False)
+
+
+def paroxysms(window: FloatArray, seconds: float, random: np.random.Generator) -> SyntheticRecord:
+    """Return a sinus rhythm that an even tachycardia of the atria breaks into, from one beat to the next.
+
+    Runs have mean lengths of 4 to 150 beats, at 0.45 to 0.78 of the sinus interval; parameters as in `sick_sinus`.
+    """
+    sinus, mean = random.uniform(0.55, 1.1), np.exp(random.uniform(np.log(4), np.log(150)))
+    run, pause = random.uniform(0.45, 0.78), random.uniform(0.95, 1.5)
+    rr: list[float] = []
+    early: list[bool] = []
+    total = 0.0
+    while total < seconds:
+        between = int(random.geometric(1 / 25)) + 8
+        wander = np.cumsum(random.normal(0, 0.01, between))
+        rr += (sinus * np.exp(wander - wander.mean() + random.normal(0, 0.025, between))).tolist()
+        early += [False] * between
+        length = int(random.geometric(1 / mean))
+        fast = max(sinus * run * np.exp(random.normal(0, 0.05)), _LEAST_RR_S)
+        rr += (fast * np.exp(random.normal(0, 0.012, length))).tolist()
+        early += [True] * length
+        rr.append(sinus * pause * np.exp(random.normal(0, 0.05)))
+        early.append(False)
+        total = float(np.sum(rr))
+    return _lay(window, np.array(rr), np.array(early), random, atrial=True)
+
+
+def exertion(window: FloatArray, seconds: float, random: np.random.Generator) -> SyntheticRecord:
+    """Return a sinus rhythm that exertion makes fast and rest slow again, beat by beat; parameters as in `sick_sinus`.
+
+    As fast as the tachycardia of `paroxysms`, but it gets there in 15 to 60 s and not at once.
+    """
+    slow, fast = random.uniform(0.6, 1.1), random.uniform(_LEAST_RR_S, 0.5)
+    period = random.uniform(40.0, 150.0)
+    rr: list[float] = []
+    now = random.uniform(0.0, period)
+    while now < seconds + period:
+        effort = np.clip(0.5 - 0.8 * np.cos(2 * np.pi * now / period), 0.0, 1.0)
+        level = slow * (fast / slow) ** effort
+        # Sinus arrhythmia fades as the rate rises.
+        rr.append(max(level * np.exp(random.normal(0, 0.008 + 0.03 * (1 - effort))), _LEAST_RR_S))
+        now += rr[-1]
+    return _lay(window, np.array(rr), np.zeros(len(rr), np.bool_), random, atrial=True)
 
 
 def _lay(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from models.splits import CHOOSING_ONLY, DS1, DS2, FOLDS, SVDB_TRAINING
+from models.splits import CHOOSING_ONLY, DS1, DS2, FOLDS, NEVER_FITTED, SVDB_TRAINING
 
 if TYPE_CHECKING:
     from models.beat_set import BeatSet
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.training import Epoch, Network
     from monitor.contract import FloatArray
 
-MODEL_VERSION: Final = "2.1"
+MODEL_VERSION: Final = "2.2"
 _WEIGHTS: Final = Path(__file__).parent / "weights"
 _INTENDED_USE: Final = (
     "Beat classes (AAMI N, S, V, F, Q) of one ECG lead of an exercising adult, for a team that is watched by people. "
@@ -33,8 +33,9 @@ _PROTOCOL: Final = (
     "template is learnt without labels as the record goes by. A beat not announced, cut short or unsure is wrong."
 )
 _CROSSFIT_PROTOCOL: Final = (
-    "The other way round: fitted to DS2 and 29 svdb records, with settings, bias, temperature and threshold of the "
-    "shipped network, so that the classes of DS1 can come from a network that has not seen its patients."
+    "The other way round: fitted to DS2 without 202, whose person is 201's, and 29 svdb records, with settings, bias, "
+    "temperature and threshold of the shipped network, so that the classes of DS1 can come from a network that has not "
+    "seen its patients."
 )
 _LIMITS: Final = [
     "Class Q is not learnt (next to no such beats in the training patients); paced rhythm is outside its use.",
@@ -113,7 +114,7 @@ def train(
 
         logits = cross_validate(make, first, settings, folder, more=[second], judged=made_up, report=report)
         built = make()
-        training = without(BeatSet.join([first, second]), CHOOSING_ONLY).learnable()
+        training = without(BeatSet.join([first, second]), NEVER_FITTED).learnable()
         fit(built, training, None, settings, folder / "final", report=lambda epoch: report(FOLDS, epoch))
     asked = BeatSet.join([first, second, *made_up])
     probabilities = softmax(logits)
@@ -122,7 +123,7 @@ def train(
     judged = cross_validate_sequence(first.names, asked, probabilities, described, trust, in_sequence)[
         : len(first)
     ]
-    fitted = taught(asked, CHOOSING_ONLY)
+    fitted = taught(asked, NEVER_FITTED)
     sequence = fit_sequence(
         probabilities[fitted],
         described[fitted],
@@ -289,7 +290,7 @@ def commit() -> str:
 
 
 def _fitted(beats: "BeatSet") -> list[str]:
-    return [name for name in beats.names if name not in CHOOSING_ONLY]
+    return [name for name in beats.names if name not in NEVER_FITTED]
 
 
 def _constants_of(card: "ModelCard") -> dict[str, Any]:

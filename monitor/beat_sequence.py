@@ -2,8 +2,9 @@
 
 A beat alone, however well its shape is known, does not tell an early beat where early beats are the rule, nor an
 irregular one where all are. This stage describes each beat by the last 32: RR against the long intervals among them
-(pauses show the sinus rate that a run of early beats hides), how irregular they are, how far P waves agree with each
-other, and what the beats before were called. What it says goes, with the class of the beat alone, to a small network.
+(pauses show the sinus rate that a run of early beats hides), whether it is of a run that began from one beat to the
+next, how irregular they are, how far P waves agree with each other, and what the beats before were called. What it says
+goes, with the class of the beat alone, to a small network.
 
 Sources: D. E. Lake, J. R. Moorman, "Accurate estimation of entropy in very short physiological time series: the problem
 of atrial fibrillation detection in implanted ventricular devices", Am. J. Physiol. 300 (2011), for the coefficient of
@@ -29,6 +30,7 @@ from monitor.contract import (
     IntArray,
 )
 from monitor.rows import Rows, RowStage
+from monitor.sudden_onset import follow_run
 from monitor.template import LONG_GAP_S
 
 SEQUENCE_FIELDS: Final = (
@@ -61,6 +63,9 @@ SEQUENCE_FIELDS: Final = (
     "v_second",
     "rr_before_usual_ratio",
     "rr_before_high_ratio",
+    "run_rr_ratio",
+    "run_onset_ratio",
+    "run_length",
 )
 """What the stage adds to a beat, in order; NaN where unknown."""
 RR_KEPT: Final = 32
@@ -79,6 +84,8 @@ _MEAN_SHARE: Final = 1 / 16
 _NAMED: Final = 3
 _SLOW: Final = np.float32(0.03)
 _FAST: Final = np.float32(0.2)
+_LONG_RUN: Final = 10
+"""Doublings of a run's length that come to 1."""
 _CELL_S: Final = 0.025
 _NEAR_S: Final = 0.03
 
@@ -174,6 +181,9 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
     shares: NDArray[np.float32],
     share_weights: NDArray[np.float32],
     last_classes: NDArray[np.float32],
+    run_level: NDArray[np.float32],
+    run_first: NDArray[np.float32],
+    run_length: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
     wave = np.empty(_P_POINTS, np.float32)
@@ -185,12 +195,18 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
             shares[row] = 0.0
             share_weights[row] = 0.0
             last_classes[row] = 0.0
+            run_length[row] = 0
         last_r[row] = r_sample[i]
         rr = context[i, 0]
         known = min(rr_count[row], RR_KEPT)
         _rhythm(rr, context[i, 1], last_rr[row, :known], out[i])
         out[i, 27] = context[i, _USUAL]
         out[i, 28] = context[i, _HIGH]
+        follow_run(rr, last_rr[row, :known], row, run_level, run_first, run_length)
+        out[i, 31] = np.log2(1.0 + run_length[row]) / _LONG_RUN
+        if run_length[row] > 0:
+            out[i, 29] = rr / run_level[row]
+            out[i, 30] = run_first[row] / run_level[row]
         like = context[i, _LIKENESS]
         # A beat that no backend could name says nothing of the classes.
         if probabilities[i].sum() > 0.5:
@@ -305,7 +321,7 @@ class SequenceBank(RowStage):
     def __init__(self, rate_hz: float, *, capacity: int, network: SequenceNetwork | None = None) -> None:
         self._rate_hz = rate_hz
         self._network = network
-        self._state = Rows(version=1, capacity=capacity)
+        self._state = Rows(version=2, capacity=capacity)
         self._state.add("last_r", np.int64, fill=-1)
         self._state.add("last_rr", np.float32, (RR_KEPT,))
         self._state.add("rr_count", np.int64)
@@ -315,6 +331,9 @@ class SequenceBank(RowStage):
         self._state.add("shares", np.float32, (2, _NAMED))
         self._state.add("share_weights", np.float32, (2,))
         self._state.add("last_classes", np.float32, (2, _NAMED))
+        self._state.add("run_level", np.float32)
+        self._state.add("run_first", np.float32)
+        self._state.add("run_length", np.int64)
         hidden = network.hidden if network is not None else 0
         self._state.add("correction", np.float32, (len(AAMI_CLASSES), hidden + 1))
 
@@ -356,6 +375,9 @@ class SequenceBank(RowStage):
             state["shares"],
             state["share_weights"],
             state["last_classes"],
+            state["run_level"],
+            state["run_first"],
+            state["run_length"],
             described,
         )
         return described

@@ -16,7 +16,7 @@ from models.cross_validation import cross_validate, cross_validate_sequence
 from models.runtime import CROSSFIT_WEIGHTS, SHIPPED_WEIGHTS
 from models.sequence_training import SequenceSettings, fit_sequence
 from models.sequencing import describe, network_of
-from models.splits import CHOOSING_ONLY, DS1, DS2, EDB, SVDB_TESTING, SVDB_TRAINING, patient_of
+from models.splits import CHOOSING_ONLY, DS1, DS2, EDB, NEVER_FITTED, SVDB_TESTING, SVDB_TRAINING, patient_of
 from models.train import train
 from models.training import Network, TrainingSettings
 
@@ -67,6 +67,7 @@ def test_the_cross_fitted_pair_sees_nothing_of_ds1(tmp_path: Path, asked: list[s
     train(epochs=1, beats=64, folder=tmp_path / "run", weights=path, crossfit=True)
     assert set(asked) == {*DS2, *SVDB_TRAINING}
     shipped, card = read_card(SHIPPED_WEIGHTS), read_card(path)
+    assert _patients(card.training_records).isdisjoint(_patients((*DS1, *SVDB_TESTING, *EDB)))
     assert (card.class_bias, card.temperature, card.unsure_below) == (
         shipped.class_bias,
         shipped.temperature,
@@ -81,7 +82,7 @@ def test_shipped_weights_were_fitted_to_no_test_patient() -> None:
         set(read_card(path).training_records) for path in (SHIPPED_WEIGHTS, CROSSFIT_WEIGHTS)
     )
     assert _patients(list(shipped)).isdisjoint(_patients(DS2) | aside)
-    assert crossfit.isdisjoint({*DS1, *aside})
+    assert _patients(list(crossfit)).isdisjoint(_patients(DS1) | aside)
 
 
 def test_no_fold_is_fitted_to_those_it_judges(
@@ -134,7 +135,7 @@ def test_no_fold_is_fitted_to_those_it_judges(
     for one, other in zip(fitted, judged * 2, strict=True):
         assert other
         assert one
-        assert one.isdisjoint(other | set(CHOOSING_ONLY))
+        assert one.isdisjoint(other | set(NEVER_FITTED))
 
 
 def test_shuffled_labels_teach_the_second_network_nothing(made_up_beats: MadeUp) -> None:

@@ -138,6 +138,27 @@ def test_rows_are_apart() -> None:
         )
 
 
+def test_a_run_is_measured_by_the_rhythm_that_it_broke_into() -> None:
+    """Hundreds of even beats on, a run that began at once is still measured by the interval before it; then it ends."""
+    rr = [0.9] * 20 + [0.45] * 300 + [0.9] * 5
+    ratio, length = (_described(_beats(rr), name) for name in ("run_rr_ratio", "run_length"))
+    assert np.isnan(ratio[:20]).all()
+    assert ratio[20:320] == pytest.approx(0.5, abs=0.01)
+    assert (np.diff(length[19:320]) > 0).all()
+    assert np.isnan(ratio[320:]).all()
+    assert not length[320:].any()
+
+
+def test_what_exertion_makes_fast_is_no_run() -> None:
+    """As fast, but by 3 % a beat: no run begins, and an unknown interval ends one."""
+    slow_to_fast = 0.9 * 0.97 ** np.minimum(np.arange(300), 23)
+    assert np.isnan(_described(_beats([0.9] * 20 + slow_to_fast.tolist()), "run_rr_ratio")).all()
+    beats = _beats([0.9] * 20 + [0.45] * 20)
+    beats.context[30, 0] = np.nan
+    assert np.isfinite(_described(beats, "run_rr_ratio")[29])
+    assert np.isnan(_described(beats, "run_rr_ratio")[30:]).all()
+
+
 def test_a_long_gap_is_forgotten() -> None:
     """After more than a minute without a beat nothing of before is known."""
     beats = _beats([0.8] * 40 + [LONG_GAP_S + 1.0] + [0.8] * 3)
