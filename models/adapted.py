@@ -15,7 +15,7 @@ from models.numpy_network import NumpyGrunet
 from models.runtime import load_classifier, load_network
 from models.sequencing import layers
 from models.softmax import softmax
-from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
+from monitor.contract import AAMI_CLASSES, FloatArray
 from monitor.scoring import ClassCounts
 
 _BATCH = 512
@@ -86,8 +86,11 @@ class Adapter:
         if adaptation is not None:
             logits = adaptation.apply(logits, hidden)
         probabilities = softmax(logits)
-        sure = (probabilities.max(axis=1, initial=0) >= self._card.unsure_below) & beats.complete
-        return np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
+        probabilities[~beats.complete] = 0.0
+        sequence = self._classifier.sequence
+        if sequence is None:
+            return self._classifier.labels(probabilities)
+        return sequence.labels(probabilities, beats.quality)
 
 
 def evaluate_adapted(adapter: Adapter, beats: BeatSet) -> dict[str, Any]:

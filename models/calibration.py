@@ -99,6 +99,28 @@ def fit_unsure(probabilities: FloatArray, label: NDArray[np.int8]) -> float:
     return float(_THRESHOLDS[int(np.argmax(gains))])
 
 
+def fit_poor(quality: FloatArray, right: BoolArray) -> float:
+    """Return the quality below which a beat is called "unsure", whatever its class.
+
+    As `fit_unsure` does: most more wrong classes are taken back than right ones; of equals the lowest. Beats of
+    quality 0, right after a start or a gap, do not count.
+
+    Parameters
+    ----------
+    quality : ndarray of float32, shape ``[beats]``
+        Of patients not trained on.
+    right : ndarray of bool, shape ``[beats]``
+        Whether the class called is the reference's; it is not where there is no beat.
+    """
+    known = quality > 0
+    thresholds = np.round(np.arange(0.0, 0.9001, 0.05), 2)
+    gains = [
+        int((~right)[known & (quality < t)].sum()) - int(right[known & (quality < t)].sum())
+        for t in thresholds
+    ]
+    return float(thresholds[int(np.argmax(gains))])
+
+
 def reliability(probabilities: FloatArray, right: BoolArray, *, bins: int = 15) -> list[dict[str, float]]:
     """Return, for each bin of the likeliest class's probability, how many beats there are and how many are right.
 

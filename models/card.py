@@ -35,6 +35,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meaning of the outputs, in order.
     unsure_below : float
         A beat whose likeliest class is less likely than this is "unsure".
+    poor_below : float
+        So is one of lower quality than this, where beats are read in sequence.
     temperature : float
         Logits are divided by it before they become probabilities.
     class_bias : list of float
@@ -43,8 +45,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Sizes of the network that judges each beat among those before it (``members``, ``width``), whose tensors are
         named ``sequence.…``; empty where there is none. Bias, temperature and threshold are then those of its answer.
     training_records, validation_records : list of str
-        What the weights were fitted to, and what else took part in choosing settings, `temperature`, `class_bias` and
-        `unsure_below`.
+        What the weights were fitted to, and what else took part in choosing settings, `temperature`, `class_bias`,
+        `unsure_below` and `poor_below`.
     training : dict
         Settings of the training run.
     results : dict
@@ -79,6 +81,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     date: str
     commit: str
     sequence: dict[str, int] = {}
+    poor_below: float = 0.0
 
 
 def card_path(weights: Path) -> Path:

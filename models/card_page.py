@@ -40,7 +40,8 @@ def _head(card: ModelCard) -> str:
         f"{len(CONTEXT_FIELDS)} values about RR intervals and the comparison with the template, as far as they are "
         "known 0.833 s after the R peak; then what the athlete's last beats were (RR intervals, P waves, classes). "
         "Output: probabilities of the AAMI classes N, S, V, F and Q, and a label: the "
-        f'likeliest class, or "unsure" where even that one is less likely than {card.unsure_below}.\n\n'
+        f'likeliest class, or "unsure" where even that one is less likely than {card.unsure_below} or the quality of '
+        f"the beat is above 0 and below {card.poor_below}.\n\n"
         "The network is in the family of Grunet (W. Ji, D. Zhu, IEEE Access): convolutions and max-pooling, a GRU over "
         "time after each of three down-sampling steps, linear up-sampling beside the encoder's features. It differs "
         "from the paper's: a strided stem over window and template, small widths, and the context. "

@@ -45,8 +45,7 @@ def _announce(classifier: BeatClassifier, beats: BeatSet) -> tuple[NDArray[np.in
     if network is not None:
         probabilities = softmax(layers(network, beats, probabilities)[1])
         probabilities[~beats.complete] = 0.0
-        sure = probabilities.max(axis=1, initial=0.0) >= network.unsure_below
-        label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
+        label = network.labels(probabilities, beats.quality)
     return label, probabilities
 
 

@@ -23,10 +23,10 @@ from models.numpy_network import NumpyGrunet
 from models.sequencing import network_of
 from models.sizes import sequence_shapes, sizes_of, tensor_shapes
 from models.softmax import softmax
-from monitor.beat_sequence import SequenceNetwork
 from monitor.beats import input_path_version
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import ModelError, UsageError
+from monitor.sequence_network import SequenceNetwork
 
 SHIPPED_WEIGHTS: Final = Path(__file__).parent / "weights" / "grunet.safetensors"
 CROSSFIT_WEIGHTS: Final = Path(__file__).parent / "weights" / "crossfit" / "grunet.safetensors"
@@ -220,6 +220,7 @@ def load_classifier(path: Path | None = None, *, device: Device = "auto", thread
             class_bias=card.class_bias,
             temperature=card.temperature,
             unsure_below=card.unsure_below,
+            poor_below=card.poor_below,
         )
     chain = [by_numpy, by_torch("cpu")] if card.network == "grunet" else [by_torch("cpu")]
     if device == "torch":

@@ -7,8 +7,9 @@ import numpy as np
 from models.beat_set import BeatSet
 from models.sequence_encoding import encode_sequence
 from models.sizes import SEQUENCE_PREFIX
-from monitor.beat_sequence import SEQUENCE_FIELDS, SequenceBank, SequenceNetwork
+from monitor.beat_sequence import SEQUENCE_FIELDS, SequenceBank
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Beats, FloatArray
+from monitor.sequence_network import SequenceNetwork
 
 
 def network_of(
@@ -17,6 +18,7 @@ def network_of(
     class_bias: Sequence[float] = (0.0,) * len(AAMI_CLASSES),
     temperature: float = 1.0,
     unsure_below: float = 0.0,
+    poor_below: float = 0.0,
 ) -> SequenceNetwork:
     """Return the network in sequence that a weights file holds.
 
@@ -24,7 +26,7 @@ def network_of(
     ----------
     tensors : mapping of str to ndarray of float32
         By the names that they have there; others are left out.
-    class_bias, temperature, unsure_below
+    class_bias, temperature, unsure_below, poor_below
         See `SequenceNetwork`.
     """
     own = {
@@ -37,6 +39,7 @@ def network_of(
         class_bias=np.array(class_bias, np.float32),
         temperature=temperature,
         unsure_below=unsure_below,
+        poor_below=poor_below,
         **own,
     )
 

@@ -162,7 +162,7 @@ def train(
 
 
 def calibrate(logits: "FloatArray", beats: "BeatSet") -> dict[str, Any]:
-    """Return class bias, temperature and threshold fitted to the logits of patients that were left out.
+    """Return class bias, temperature and thresholds fitted to the logits of patients that were left out.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def calibrate(logits: "FloatArray", beats: "BeatSet") -> dict[str, Any]:
     """
     import numpy as np
 
-    from models.calibration import fit_class_bias, fit_temperature, fit_unsure
+    from models.calibration import fit_class_bias, fit_poor, fit_temperature, fit_unsure
     from models.softmax import softmax
 
     fit = beats.complete & (beats.label >= 0)
@@ -181,10 +181,12 @@ def calibrate(logits: "FloatArray", beats: "BeatSet") -> dict[str, Any]:
     bias = fit_class_bias(logits[fit], label, beats.record[fit])
     biased = logits[fit] + np.array(bias, np.float32)
     temperature = fit_temperature(biased, label)
+    called = (logits + np.array(bias, np.float32)).argmax(axis=1)
     return {
         "class_bias": bias,
         "temperature": temperature,
         "unsure_below": fit_unsure(softmax(biased / np.float32(temperature)), label),
+        "poor_below": fit_poor(beats.quality[beats.complete], (called == beats.label)[beats.complete]),
     }
 
 
@@ -294,7 +296,7 @@ def _fitted(beats: "BeatSet") -> list[str]:
 
 
 def _constants_of(card: "ModelCard") -> dict[str, Any]:
-    return {name: getattr(card, name) for name in ("class_bias", "temperature", "unsure_below")}
+    return {name: getattr(card, name) for name in ("class_bias", "temperature", "unsure_below", "poor_below")}
 
 
 def judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) -> dict[str, Any]:
@@ -321,7 +323,8 @@ def judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) -> 
     probabilities = softmax(
         (logits + np.array(constants["class_bias"], np.float32)) / np.float32(constants["temperature"])
     )
-    sure = (probabilities.max(axis=1) >= constants["unsure_below"]) & beats.complete
+    poor = (beats.quality > 0) & (beats.quality < constants["poor_below"])
+    sure = (probabilities.max(axis=1) >= constants["unsure_below"]) & beats.complete & ~poor
     label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL)
     parts = {}
     for database in ("mitdb", "svdb"):

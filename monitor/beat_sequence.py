@@ -12,8 +12,6 @@ sample entropy; J. Lian, L. Wang, D. Muessig, "A simple method to detect atrial 
 Cardiol. 107 (2011), for cells in the map of RR intervals against their changes.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,13 +21,13 @@ from monitor.compiled import compiled
 from monitor.contract import (
     AAMI_CLASSES,
     CONTEXT_FIELDS,
-    UNSURE_LABEL,
     WINDOW_POINTS,
     Beats,
     FloatArray,
     IntArray,
 )
 from monitor.rows import Rows, RowStage
+from monitor.sequence_network import SequenceNetwork
 from monitor.sudden_onset import follow_run
 from monitor.template import LONG_GAP_S
 
@@ -240,69 +238,6 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
             rr_count[row] += 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequenceNetwork:
-    """Weights of the network that reads a beat among those before it: some members side by side, whose mean counts.
-
-    Attributes
-    ----------
-    encode : callable
-        Turns class probabilities and `SEQUENCE_FIELDS` of beats into what the network reads, ``[beats, inputs]``, and
-        into the logits that it starts from, ``[beats, 5]``.
-    enter, enter_bias : ndarray of float32, shapes ``[members, inputs, width]`` and ``[members, width]``
-        First layer.
-    joint, joint_bias : ndarray of float32, shapes ``[members, width, width]`` and ``[members, width]``
-        Second and last hidden layer.
-    last, last_bias : ndarray of float32, shapes ``[members, width, 5]`` and ``[members, 5]``
-        What is added to the logits.
-    skip : ndarray of float32, shape ``[members]``
-        What of the logits that it starts from is kept.
-    class_bias : ndarray of float32, shape ``[5]``
-        Added to the logits.
-    temperature : float
-        They are divided by it.
-    unsure_below : float
-        A beat whose likeliest class is less likely is "unsure".
-    """
-
-    encode: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
-    enter: FloatArray
-    enter_bias: FloatArray
-    joint: FloatArray
-    joint_bias: FloatArray
-    last: FloatArray
-    last_bias: FloatArray
-    skip: FloatArray
-    class_bias: FloatArray
-    temperature: float
-    unsure_below: float
-
-    @property
-    def hidden(self) -> int:
-        """Width of the last hidden layer of all members together, and of what they read."""
-        return int(self.joint.shape[0] * self.joint.shape[2] + self.enter.shape[1])
-
-    def layers(self, probabilities: FloatArray, described: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return what a correction can build on, ``[beats, hidden]``, and logits, ``[beats, 5]``.
-
-        The former is the members' last hidden layer and what they read; bias and temperature are applied to the latter.
-
-        Parameters
-        ----------
-        probabilities : ndarray of float32, shape ``[beats, 5]``
-            Of each beat alone.
-        described : ndarray of float32, shape ``[beats, len(SEQUENCE_FIELDS)]``
-            See there.
-        """
-        evidence, alone = self.encode(probabilities, described)
-        first = np.maximum(evidence @ self.enter + self.enter_bias[:, np.newaxis], 0)
-        second = np.maximum(first @ self.joint + self.joint_bias[:, np.newaxis], 0)
-        added = second @ self.last + self.last_bias[:, np.newaxis]
-        logits = added.mean(axis=0) + self.skip.mean() * alone
-        hidden = np.concatenate([second.transpose(1, 0, 2).reshape(len(described), -1), evidence], axis=1)
-        return hidden, ((logits + self.class_bias) / np.float32(self.temperature)).astype(np.float32)
-
-
 class SequenceBank(RowStage):
     """Judges each beat among the athlete's last beats, then learns from it.
 
@@ -349,9 +284,7 @@ class SequenceBank(RowStage):
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
         # Cut short, or no backend could name them.
         probabilities[~beats.probabilities.any(axis=1)] = 0.0
-        sure = probabilities.max(axis=1) >= network.unsure_below
-        label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
-        return beats.classified(probabilities, label)
+        return beats.classified(probabilities, network.labels(probabilities, beats.quality))
 
     def describe(self, beats: Beats) -> FloatArray:
         """Move on by `beats`; return their `SEQUENCE_FIELDS`, float32 of shape ``[beats, len(SEQUENCE_FIELDS)]``."""

@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Beats, FloatArray
+from monitor.sequence_network import SequenceNetwork
 
 
 class BeatClassifier(Protocol):

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.beat_sequence import SequenceNetwork
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES, Block, FloatArray
 from monitor.line import Line
+from monitor.sequence_network import SequenceNetwork
 from monitor.watch import Watch
 from monitor.wire import SamplePacket, Topic, encode
 

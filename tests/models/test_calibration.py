@@ -7,6 +7,7 @@ from models.calibration import (
     answered,
     expected_calibration_error,
     fit_class_bias,
+    fit_poor,
     fit_temperature,
     fit_unsure,
     reliability,
@@ -30,6 +31,14 @@ def test_unsure_is_where_wrong_outweighs_right() -> None:
     label = np.array([1, 1, 1, 0, 0, 0, 0, 1], np.int8)
     assert 0.5 < fit_unsure(probabilities, label) <= 0.6
     assert fit_unsure(probabilities, np.zeros(8, np.int8)) == pytest.approx(0.2)
+
+
+def test_poor_is_where_wrong_outweighs_right() -> None:
+    """Beats that are mostly wrong below 0.3 make that the threshold; quality 0, after a start, says nothing."""
+    quality = np.array([0.0] * 9 + [0.22] * 4 + [0.4] * 4, np.float32)
+    right = np.array([False] * 9 + [False, False, False, True] + [True] * 4)
+    assert 0.22 < fit_poor(quality, right) <= 0.4
+    assert fit_poor(quality, np.ones(17, np.bool_)) == 0.0
 
 
 def test_class_bias_makes_up_for_a_shy_network() -> None:

@@ -68,10 +68,11 @@ def test_the_cross_fitted_pair_sees_nothing_of_ds1(tmp_path: Path, asked: list[s
     assert set(asked) == {*DS2, *SVDB_TRAINING}
     shipped, card = read_card(SHIPPED_WEIGHTS), read_card(path)
     assert _patients(card.training_records).isdisjoint(_patients((*DS1, *SVDB_TESTING, *EDB)))
-    assert (card.class_bias, card.temperature, card.unsure_below) == (
+    assert (card.class_bias, card.temperature, card.unsure_below, card.poor_below) == (
         shipped.class_bias,
         shipped.temperature,
         shipped.unsure_below,
+        shipped.poor_below,
     )
 
 

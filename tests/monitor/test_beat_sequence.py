@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.beat_sequence import SEQUENCE_FIELDS, SequenceBank, SequenceNetwork
+from monitor.beat_sequence import SEQUENCE_FIELDS, SequenceBank
 from monitor.contract import AAMI_CLASSES, CONTEXT_FIELDS, UNSURE_LABEL, WINDOW_POINTS, Beats, FloatArray
+from monitor.sequence_network import SequenceNetwork
 from monitor.template import LONG_GAP_S
 
 RATE_HZ = 360.0
@@ -170,6 +171,15 @@ def test_without_a_network_beats_keep_their_class() -> None:
     """What has no second judge comes out as it went in."""
     beats = _beats([0.8] * 10)
     assert SequenceBank(RATE_HZ, capacity=1).process(beats) is beats
+
+
+def test_beats_of_poor_quality_are_unsure() -> None:
+    """Below the threshold no class is told, however likely; right after a start, of quality 0, and above it is."""
+    network = replace(_network(), unsure_below=0.0, poor_below=0.5)
+    beats = replace(_beats([0.8] * 4), quality=np.array([0.0, 0.49, 0.5, 1.0], np.float32))
+    answer = SequenceBank(RATE_HZ, capacity=1, network=network).process(beats)
+    assert (answer.label == UNSURE_LABEL).tolist() == [False, True, False, False]
+    assert (answer.probabilities.max(axis=1) > 0).all()
 
 
 def test_beats_without_a_class_stay_unsure() -> None:

@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 from wfdb.processing import compare_annotations
 
 from monitor.annotation_writer import EXTENSION, write_annotations
-from monitor.beat_sequence import SequenceNetwork
 from monitor.cli.evaluate import register
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
 from monitor.errors import RecordError, StrapwatchError, UsageError
@@ -23,6 +22,7 @@ from monitor.evaluation import Announced, Timing, run_line
 from monitor.evaluation_report import RecordScore, gross, report, score_record
 from monitor.recordings import is_listed
 from monitor.scoring import QrsCounts
+from monitor.sequence_network import SequenceNetwork
 from simulators.annotations import AAMI_SYMBOLS, Truth
 from simulators.ectopy import PrematureBeat
 from simulators.records import Record, read_record, record_of_counts

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from monitor import denoise
-from monitor.beat_sequence import SequenceNetwork
 from monitor.beats import LATEST_S
 from monitor.contract import AAMI_CLASSES, Beats, Block, FloatArray, Peaks, RhythmEvent, TechnicalKind
 from monitor.history import HISTORY_S
@@ -22,6 +21,7 @@ from monitor.line import MAX_BLOCK_S, Line, LineOutput
 from monitor.quality import EVENT_AFTER_S, FLAT_AFTER_S
 from monitor.rhythm import FIRST_BEAT_S, AthleteLimits
 from monitor.rpeaks import MAX_DELAY_S
+from monitor.sequence_network import SequenceNetwork
 from simulators.ectopy import Bigeminy, Pause, PrematureBeat, VentricularRun
 from simulators.records import read_record
 from simulators.synthetic import SyntheticAthlete, synthesize

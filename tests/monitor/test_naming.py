@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, WINDOW_POINTS, Beats, FloatArray
 from monitor.naming import IN_VAIN, REST_S, BeatNaming
 from monitor.receivers.watchdog import UNNAMED_FOR_S, Watchdog
+from monitor.sequence_network import SequenceNetwork
 
 POISON = 99.0
 

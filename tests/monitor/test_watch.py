@@ -13,10 +13,10 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.assembly import ReorderLimits
-from monitor.beat_sequence import SequenceNetwork
 from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
+from monitor.sequence_network import SequenceNetwork
 from monitor.sinks.batch import SinkBatch
 from monitor.watch import (
     FORGET_AFTER_S,
