@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 REPORT: Final = Path(__file__).parent / "reports" / "ablation.json"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "classifier" / "ablation.md"
 SEEDS: Final = (1, 2, 3)
-BUDGET: Final[dict[str, Any]] = {"epochs": 6, "beats_per_epoch": 6000}
-"""What of `models.training.TrainingSettings` the first table changes, to be done in an hour of a core."""
+BUDGET: Final[dict[str, Any]] = {"epochs": 4, "beats_per_epoch": 5000}
+"""What of `models.training.TrainingSettings` the first table changes, to be done in half an hour of a core."""
 _DONE: Final = "done.jsonl"
 
 
@@ -81,7 +81,8 @@ def ablate(
                 _tell(folder, wanted[-1], "sequence", of_sequence.title, seed, outcome)
     rows = [_done(folder)[key] for key in wanted]
     if single and sequence:
-        REPORT.write_text(json.dumps({"commit": commit(), "runs": rows}, indent=1) + "\n", encoding="utf-8")
+        report = {"commit": commit(), "stages": stages_version(), "runs": rows}
+        REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(page(rows), encoding="utf-8")
 
 
