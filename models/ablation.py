@@ -59,31 +59,41 @@ def ablate(
 
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted: list[str] = []
-
-    def missing(table: str, title: str, seed: int, settings: Any) -> bool:
-        wanted.append(_key(table, title, seed, stages_version(), settings))
-        return wanted[-1] not in _done(folder)
-
+    singles = [
+        (_key("single", variant.title, seed, stages_version(), BUDGET), variant, seed)
+        for seed in SEEDS
+        for variant in SINGLE_VARIANTS
+        if seed == SEEDS[0] or variant.title in FINALISTS
+    ]
+    sequences = [
+        (_key("sequence", variant.title, seed, stages_version(), asdict(SequenceSettings())), variant, seed)
+        for seed in SEEDS
+        for variant in SEQUENCE_VARIANTS
+    ]
+    keys = [key for key, *_ in (*singles, *sequences)]
     leads = None
-    for variant in SINGLE_VARIANTS if single else ():
-        for seed in SEEDS if variant.title in FINALISTS else SEEDS[:1]:
-            if missing("single", variant.title, seed, BUDGET):
-                leads = leads or training_beats((*DS1, *SVDB_TRAINING))
-                outcome = single_beats(variant, seed, *leads, folder / wanted[-1])
-                _tell(folder, wanted[-1], "single", variant.title, seed, outcome)
+    for key, one, seed in singles if single else ():
+        if key not in _done(folder):
+            leads = leads or training_beats((*DS1, *SVDB_TRAINING))
+            _tell(folder, key, "single", one.title, seed, single_beats(one, seed, *leads, folder / key))
+            _write(folder, keys, stages_version())
     asked = None
-    for of_sequence in SEQUENCE_VARIANTS if sequence else ():
-        for seed in SEEDS:
-            if missing("sequence", of_sequence.title, seed, asdict(SequenceSettings())):
-                asked = asked or folds_of(trained)
-                outcome = in_sequence(of_sequence, seed, *asked)
-                _tell(folder, wanted[-1], "sequence", of_sequence.title, seed, outcome)
-    rows = [_done(folder)[key] for key in wanted]
-    if single and sequence:
-        report = {"commit": commit(), "stages": stages_version(), "runs": rows}
-        REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(page(rows), encoding="utf-8")
+    for key, other, seed in sequences if sequence else ():
+        if key not in _done(folder):
+            asked = asked or folds_of(trained)
+            _tell(folder, key, "sequence", other.title, seed, in_sequence(other, seed, *asked))
+            _write(folder, keys, stages_version())
+    _write(folder, keys, stages_version())
+
+
+def _write(folder: Path, keys: list[str], stages: str) -> None:
+    """Write report and page of what is done of `keys`, in their order; what is not is named on the page."""
+    done = _done(folder)
+    rows = [done[key] for key in keys if key in done]
+    missing = len(keys) - len(rows)
+    report = {"commit": commit(), "stages": stages, "missing_runs": missing, "runs": rows}
+    REPORT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(rows, missing), encoding="utf-8")
 
 
 def single_beats(
@@ -188,8 +198,16 @@ def in_sequence(
     return _judged(logits[: len(first)], first)
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """Return the page with both tables, in Markdown; rows are means over seeds, with the spread from seed to seed."""
+def page(rows: list[dict[str, Any]], missing: int) -> str:
+    """Return the page with both tables, in Markdown; rows are means over seeds, with the spread from seed to seed.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Runs that are done.
+    missing : int
+        How many more there are to do.
+    """
     budget = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in BUDGET.items())
     return (
         "# What each idea brings\n\n"
@@ -197,7 +215,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "in %: sensitivity / positive predictivity. A beat that is missed or unsure is wrong; constants are fitted to "
         "each run's own answers, which flatters all alike. Calling every beat N is right in "
         f"{_baselines(rows)}. Where several seeds were trained, the mean, and ± the standard deviation of what "
-        "seeds give.\n\n"
+        f"seeds give. {f'{missing} more runs are still to be done.' if missing else ''}\n\n"
         "## The network of single beats\n\n"
         f"Each beat alone, on a smaller budget ({budget}); the halves of the patients of DS1 judged in turn.\n\n"
         f"{_table(rows, 'single', ('mitdb',))}\n\n"
