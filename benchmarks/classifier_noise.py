@@ -204,7 +204,7 @@ def main() -> int:
     """Measure a part, and write report, page and plot of all parts there are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=sorted(_PARTS))
-    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--reason", help="why DS2 is looked at, for its log; needed for part ds2")
     parser.add_argument("--folder", type=Path, default=Path("build/classifier-noise"))
     arguments = parser.parse_args()

@@ -41,6 +41,7 @@ _LIMITS: Final = [
     "Class Q is not learnt (next to no such beats in the training patients); paced rhythm is outside its use.",
     "Class F does not carry over to new patients: nearly all F beats of training are one patient's (record 208).",
     "Where early atrial beats are the rule (record 232), most pass for N; in atrial fibrillation some N pass for S.",
+    "Where conduction comes back after a block, RR intervals halve at once: such N beats pass for S (record 231).",
     "Aberrantly conducted S beats pass for V.",
     "It was trained on Holter recordings of everyday life, not on exercise and not on chest straps.",
 ]
