@@ -21,9 +21,9 @@ RUN_BEATS: Final = 3
 TACHYCARDIC_BPM: Final = 100.0
 """From this rate on a run is a tachycardia; a slower one is an idioventricular rhythm."""
 SUSTAINED_RUN_S: Final = 30.0
-MEMBER_FROM: Final = 0.25
+MEMBER_FROM: Final = 0.2
 """Probability of V or F from which on a beat without a name may be one of a run."""
-BRIDGED_FROM: Final = 0.2
+BRIDGED_FROM: Final = 0.1
 """The same for one beat between two that are; so may one be bridged of which the signal says too little."""
 SURE_MEAN: Final = 0.65
 """Mean log odds over a run of three from which on it is told: no beat need be sure where all together are."""
@@ -32,12 +32,12 @@ COUPLET_MEAN: Final = 0.1
 LONG_LESS: Final = 0.1
 LONG_LEAST: Final = 0.0
 """Each beat beyond the third asks for so much less of a run's mean, down to this."""
-LIKELY_FROM: Final = 0.3
+LIKELY_FROM: Final = 0.2
 """Probability of V or F from which on any beat may be one of a run, whatever it was called."""
 PARTED_S: Final = 3.0
 SUSTAINED_SHARE: Final = 0.8
 """Runs no farther apart than that, which make up this share of the time, are one tachycardia that is sustained."""
-POSSIBLE_FROM: Final = 0.15
+POSSIBLE_FROM: Final = 0.1
 """The same for the review tier, whatever the beat was called and however good the signal is."""
 TRUSTED_QUALITY: Final = 0.5
 ISOLATED_APART_S: Final = 60.0

@@ -123,7 +123,7 @@ def test_an_unnamed_beat_does_not_split_a_run() -> None:
     )
     assert (onset.onset_sample, end.onset_sample) == (150, 150)
     assert end.duration_s == pytest.approx(2.0)
-    assert "ventricular_run" not in _kinds(_told("NVV?VVN", rr=50, ventricular=0.1))
+    assert "ventricular_run" not in _kinds(_told("NVV?VVN", rr=50, ventricular=0.05))
 
 
 def test_what_may_be_a_run_is_for_review_only() -> None:
@@ -333,7 +333,7 @@ def test_what_stands_beside_a_single_beat_does_not_hide_it() -> None:
         beats = _beats(100 + 60 * np.arange(9), "NNNNNNNNN")
         beats.label[place] = AAMI_CLASSES.index("V")
         beats.probabilities[place] = [0.38, 0.0, 0.62, 0.0, 0.0]
-        beats.probabilities[7 - place] = [0.68, 0.0, 0.32, 0.0, 0.0]
+        beats.probabilities[7 - place] = [0.78, 0.0, 0.22, 0.0, 0.0]
         end = np.array([int(beats.r_sample[-1]) + BEAT_DELAY + 1])
         events = _bank().process(ROW, end, Peaks.empty(), beats)
         (alone,) = [e for e in events if e.kind == "isolated_ventricular"]
@@ -376,7 +376,7 @@ def test_steps_that_look_wide_are_for_review_only(field: str, value: float) -> N
     labels = "NNVVVVNN"
     r_samples = 100 + 50 * np.arange(len(labels))
     beats = _beats(r_samples, labels)
-    beats.probabilities[2:6] = [0.35, 0.0, 0.65, 0.0, 0.0]
+    beats.probabilities[2:6] = [0.5, 0.0, 0.5, 0.0, 0.0]
     beats.context[2:6, CONTEXT_FIELDS.index("rr_before_usual_ratio")] = 0.7
     end = np.array([int(r_samples[-1]) + BEAT_DELAY + 1])
     assert "ventricular_run" in _kinds(_bank().process(ROW, end, _peaks(r_samples), beats))
