@@ -42,8 +42,18 @@ _PHASES = 30
 _PHASE = 0.1
 _RR_S = (0.25, 2.0)
 _FIRST_RR_S = 0.8
+_LEAST_KNOWN_RR_S = 0.5
+_LEAST_RR_S = 0.35
 WIDE_INPUTS: Final = INPUTS + _KNOWN_NUMBERS + _NUMBERS + 2 * _TIMES + 2 * _PHASES
 """What a doubtful candidate is described by: what every one is, clear beats, and the candidates before it."""
+
+
+@compiled
+def may_look_twice(settings: Settings, strap: Strap) -> bool:
+    """Return whether a second look is trusted: it has learnt from hearts at rest, and knows no fast ones."""
+    f = strap.floats
+    slow = f[F_KNOWN_RR] > _LEAST_KNOWN_RR_S * settings.second
+    return bool(slow and f[F_RR] > _LEAST_RR_S * settings.second)
 
 
 @compiled

@@ -44,7 +44,7 @@ from monitor.rpeak_candidates import (
     locate,
     sunk,
 )
-from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, remember
+from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, may_look_twice, remember
 from monitor.rpeak_judge import Judge, load_judge, probability, second_probability, trust
 from monitor.rpeak_levels import announce, begin_levels
 from monitor.rpeak_relearn import BLIND_S, FAR_ABOVE, recall, relearn
@@ -179,7 +179,7 @@ def _consider(
     first = probability(inputs[:INPUTS], judge)
     p = first
     traced = counts[1] < len(trace.inputs)
-    doubtful = f[F_CONFIDENCE] < judge.doubt[0] and i[I_RRS] >= KEPT
+    doubtful = f[F_CONFIDENCE] < judge.doubt[0] and i[I_RRS] >= KEPT and may_look_twice(settings, strap)
     if traced or doubtful:
         describe_widely(candidate, first, settings, strap, inputs)
     if doubtful:
