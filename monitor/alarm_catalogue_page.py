@@ -83,7 +83,8 @@ _CONDITION: Final[Mapping[str, str]] = {
     "rate_above_maximum": f"the same above {_LIMITS.maximum_bpm:g}",
     "flat": f"the signal stands still for {quality.EVENT_AFTER_S['flat']:g} s",
     "railed": f"the signal stands at its end for {quality.EVENT_AFTER_S['railed']:g} s",
-    "noisy": f"quality below {quality.TRUSTED_QUALITY:g} for {quality.EVENT_AFTER_S['noisy']:g} s",
+    "noisy": f"mean quality of the last R peaks below {quality.TRUSTED_QUALITY:g} and not above "
+    f"{quality.CLEAR_AGAIN:g} since, for {quality.EVENT_AFTER_S['noisy']:g} s",
     "lead_off": "the strap says so",
     "strap_silent": f"no packet for {SILENT_AFTER_S:g} s, or the strap's last will",
     "monitoring_lost": (

@@ -1,7 +1,7 @@
 """Signal quality: whether the signal is worth believing, and for what share of the session it was.
 
 Per sample a row is in one of six categories. Flat and railed are seen in the samples themselves; noisy follows the
-quality of the last R peak (the detector's ratio of noise peaks to beats); settling is a stated time after a
+running mean of the R peaks' quality, for in strong noise single peaks look right; settling is a stated time after a
 (re)start, in which the filters' transient dies away; lead off is what the strap says. Categories that last become
 technical events, each after its own delay.
 """
@@ -33,11 +33,15 @@ RAILED_AFTER_S: Final = 0.1
 RAILED_MV: Final = 3.0
 """A signal that stands still beyond this is an amplifier at its rail."""
 TRUSTED_QUALITY: Final = 0.5
+NOISY_OVER: Final = 8
+"""R peaks over whose quality the mean that tells noise runs, exponentially."""
+CLEAR_AGAIN: Final = 0.7
+"""Noise begins where that mean falls below `TRUSTED_QUALITY` and ends where it is above this."""
 EVENT_AFTER_S: Final[dict[TechnicalKind, float]] = {"flat": 2.0, "railed": 1.0, "noisy": 10.0}
 
 _KINDS: Final[dict[int, TechnicalKind]] = {NOISY: "noisy", FLAT: "flat", RAILED: "railed"}
 _RUN, _SETTLED_AT, _CATEGORY, _SINCE, _WELL, _ELAPSED, _RAISED, _OFF_SINCE = range(8)
-_REFERENCE, _QUALITY = range(2)
+_REFERENCE, _QUALITY, _MEAN_QUALITY = range(3)
 
 
 @compiled
@@ -65,6 +69,7 @@ def _categorise(  # noqa: C901, PLR0912 - one pass over the samples; numba inlin
             s = first_sample[position] + j
             while p < len(peak_rows) and peak_rows[p] == row and peak_known[p] <= s:
                 f[_QUALITY] = peak_quality[p]
+                f[_MEAN_QUALITY] += (peak_quality[p] - f[_MEAN_QUALITY]) / NOISY_OVER
                 p += 1
             value = samples[position, j]
             if abs(value - f[_REFERENCE]) <= FLAT_MV:
@@ -78,7 +83,7 @@ def _categorise(  # noqa: C901, PLR0912 - one pass over the samples; numba inlin
                 category = FLAT
             elif s < i[_SETTLED_AT]:
                 category = SETTLING
-            elif f[_QUALITY] < TRUSTED_QUALITY:
+            elif f[_MEAN_QUALITY] < (CLEAR_AGAIN if i[_CATEGORY] == NOISY else TRUSTED_QUALITY):
                 category = NOISY
             else:
                 category = GOOD
@@ -120,12 +125,12 @@ class QualityBank(RowStage):
         self._event_after = np.zeros(len(QUALITY_CATEGORIES), np.int64)
         for code, kind in _KINDS.items():
             self._event_after[code] = round(EVENT_AFTER_S[kind] * rate_hz)
-        self._state = Rows(version=1, capacity=capacity)
+        self._state = Rows(version=2, capacity=capacity)
         integers = np.zeros(8, np.int64)
         integers[_CATEGORY] = SETTLING
         integers[_OFF_SINCE] = -1
         self._state.add("integers", np.int64, (8,), integers)
-        self._state.add("floats", np.float64, (2,), np.array([np.inf, 1.0]))
+        self._state.add("floats", np.float64, (3,), np.array([np.inf, 1.0, 1.0]))
 
     def process(self, block: Block, peaks: Peaks) -> list[RhythmEvent]:
         """Take the next raw samples and the R peaks found in them; return the technical events they bring."""
@@ -172,7 +177,7 @@ class QualityBank(RowStage):
                 state[_OFF_SINCE] = last
                 events.append(self._event(row, "lead_off", last, last, begins=True))
             state[_CATEGORY] = LEAD_OFF if lead_off else SETTLING
-            self._state["floats"][row] = (np.inf, 1.0)
+            self._state["floats"][row] = (np.inf, 1.0, 1.0)
         return events
 
     def begin(self, rows: IntArray, first_sample: IntArray) -> None:

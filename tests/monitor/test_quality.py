@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from monitor.contract import Block, Peaks, RhythmEvent
 from monitor.filters import SETTLING_S
-from monitor.quality import EVENT_AFTER_S, FLAT_AFTER_S, RAILED_AFTER_S, QualityBank
+from monitor.quality import (
+    CLEAR_AGAIN,
+    EVENT_AFTER_S,
+    FLAT_AFTER_S,
+    NOISY_OVER,
+    RAILED_AFTER_S,
+    TRUSTED_QUALITY,
+    QualityBank,
+)
 
 RATE_HZ = 100.0
 SETTLED = round(SETTLING_S * RATE_HZ)
@@ -56,6 +64,14 @@ def _run(
         assert all(begin <= event.known_sample < stop for event in new)
         events += new
     return events
+
+
+def _running_means(quality: list[float]) -> list[float]:
+    mean, means = 1.0, []
+    for value in quality:
+        mean += (value - mean) / NOISY_OVER
+        means.append(mean)
+    return means
 
 
 def _told(events: list[RhythmEvent]) -> list[tuple[str, str, int, int]]:
@@ -111,12 +127,30 @@ def test_a_short_standstill_is_no_event() -> None:
 
 
 def test_bad_peaks_make_noise_and_good_ones_end_it() -> None:
-    """The quality of the last peak decides between noisy and good, from the sample at which it is known."""
+    """The mean of the last peaks' quality decides between noisy and good, from the sample at which it is known."""
     bank = _bank()
-    events = _run(bank, _lively(3000), _peaks([500, 600, 2000], [0.2, 0.3, 0.9]))
-    assert _told(events) == [("noisy", "onset", 500, 500 + _after("noisy")), ("noisy", "end", 500, 2000)]
-    assert events[1].duration_s == pytest.approx(15.0)
-    assert bank.quality(0) == pytest.approx(0.9)
+    bad, good = [0.1] * 7, [1.0] * 9
+    known = [*range(500, 1200, 100), *range(2200, 3100, 100)]
+    means = np.array(_running_means([*bad, *good]))
+    begin = known[int(np.argmax(means < TRUSTED_QUALITY))]
+    end = known[7 + int(np.argmax(means[7:] >= CLEAR_AGAIN))]
+    events = _run(bank, _lively(3500), _peaks(known, [*bad, *good]))
+    assert _told(events) == [("noisy", "onset", begin, begin + _after("noisy")), ("noisy", "end", begin, end)]
+    assert events[1].duration_s == pytest.approx((end - begin) / RATE_HZ)
+    assert bank.quality(0) == pytest.approx(1.0)
+
+
+def test_a_peak_that_looks_right_ends_no_noise() -> None:
+    """Of strong noise some peaks look like beats; while most do not, it is one episode and is told."""
+    quality = [0.1, 0.1, 0.1, 0.1, 0.1, 0.1, *[0.9, 0.2, 0.6, 0.1, 0.3] * 5]
+    events = _run(_bank(), _lively(3600), _peaks(list(range(500, 3600, 100)), quality))
+    assert [(kind, transition) for kind, transition, _, _ in _told(events)] == [("noisy", "onset")]
+
+
+def test_single_bad_peaks_make_no_noise() -> None:
+    """One beat in three that cannot be believed is no noise yet."""
+    quality = [0.0, 1.0, 1.0] * 10
+    assert not _run(_bank(), _lively(3600), _peaks(list(range(500, 3500, 100)), quality))
 
 
 def test_lead_off_lasts_until_samples_come_again() -> None:

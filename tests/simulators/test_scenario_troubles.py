@@ -189,9 +189,12 @@ def test_noise_at_12_db(kind: str) -> None:
     assert trouble.end_at - trouble.at == pytest.approx(20.0)
 
 
-def test_noise_that_hides_the_heart_is_told() -> None:
-    """Where no R peak can be believed for ten seconds the signal is said to be noisy, and nobody to be ill."""
-    run = _run({"noise": [{"kind": "muscle", "at_s": 10, "length_s": 28, "snr_db": -24}]})
+@pytest.mark.parametrize(
+    ("kind", "snr_db"), [("white", -12), ("white", -18), ("white", -24), ("muscle", -24)]
+)
+def test_noise_that_hides_the_heart_is_told(kind: str, snr_db: float) -> None:
+    """Where R peaks cannot be believed for ten seconds the signal is said to be noisy, and nobody to be ill."""
+    run = _run({"noise": [{"kind": kind, "at_s": 10, "length_s": 28, "snr_db": snr_db}]})
     assert run.kinds == {"noisy": 1}
     assert run.verdict.false_alarms == []
     assert run.verdict.accounts[0].difference == 0
