@@ -510,6 +510,8 @@ class Watch:
         athlete.pieces.extend(pieces)
         if pieces and athlete.silent_since is not None:
             athlete.mind_at = 0.0
+            # What is silent is told seldom, but the last that was waited for, and what never came, at once.
+            athlete.changed = True
 
     def _sort(self, key: Key, athlete: Athlete) -> None:
         """Enter an athlete among those who have something waiting, as far as that is so."""
