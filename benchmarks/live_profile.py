@@ -1,5 +1,6 @@
 """Where a running monitor's processor time goes, by thread and module, sampled from outside by py-spy."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,10 @@ class Profile:
             return None
         self._process.wait()
         if self._flame is not None:
+            # py-spy entitles it with its own command line, the paths of this machine included.
+            drawn = self._flame.read_text(encoding="utf-8")
+            named = re.sub(r'(<text id="title"[^>]*>)[^<]*', r"\1strapwatch monitor", drawn, count=1)
+            self._flame.write_text(named, encoding="utf-8")
             return None
         counts: dict[str, Counter[str]] = {}
         total = 0
