@@ -12,7 +12,6 @@ from monitor.rpeak_state import (
     C_AT,
     C_HEIGHT,
     C_LIKENESS,
-    C_OFFSET,
     C_R,
     C_SHAPE,
     C_SHIFT,
@@ -22,7 +21,6 @@ from monitor.rpeak_state import (
     F_HIGH,
     F_LAST_PROBABILITY,
     F_LOW,
-    F_OFFSET,
     F_PREVIOUS_HEIGHT,
     F_PREVIOUS_PROBABILITY,
     F_RIVAL,
@@ -41,7 +39,6 @@ from monitor.rpeak_state import (
     KEPT,
     POINTS,
     POINTS_BEFORE,
-    STEP_S,
     Settings,
     Strap,
 )
@@ -51,9 +48,6 @@ INPUTS = 2 * POINTS + NUMBERS
 """What a candidate is described by: its shape, the template, and numbers about both and about the rhythm."""
 
 SHIFTS = 4
-_ALIKE = 0.7
-CONFIDENT = 0.95
-"""Below this mean probability of the last beats the signal is taken for noisy."""
 FROM = 8
 _SINK_AFTER_RR = 1.5
 _SINK_HALF_LIFE_S = 0.5
@@ -91,34 +85,6 @@ def likeness(shape: NDArray[np.float64], template: NDArray[np.float64], end: int
     if one * other <= 0.0:
         return 0.0
     return float(product / np.sqrt(one * other))
-
-
-@compiled
-def locate(candidate: NDArray[np.float64], newest: int, settings: Settings, strap: Strap) -> None:
-    """Set a candidate's R peak: where the band, narrowed, is largest.
-
-    In the narrower band a complex has one peak, not two of nearly one size. In noise only the neighbourhood of where
-    the strap's beats had it is searched.
-    """
-    ring, mask, narrow = strap.ring, len(strap.ring) - 1, settings.narrow
-    at = int(candidate[C_AT])
-    shifted = candidate[C_SHIFT] * STEP_S * settings.second
-    first, last = at - settings.average - settings.extra, at
-    doubtful = strap.floats[F_CONFIDENCE] < CONFIDENT and strap.integers[I_TEMPLATE_BEATS] >= 4
-    if doubtful and candidate[C_LIKENESS] > _ALIKE:
-        middle = at + int(np.floor(strap.floats[F_OFFSET] + shifted + 0.5))
-        first, last = middle - settings.extra, middle + settings.extra
-    one, two, largest, found = 0.0, 0.0, -1.0, at
-    for place in range(at - settings.run_in, min(last + settings.narrow_delay, newest) + 1):
-        value = ring[place & mask]
-        smooth = narrow[0] * value + one
-        one = narrow[1] * value - narrow[3] * smooth + two
-        two = narrow[2] * value - narrow[4] * smooth
-        if place - settings.narrow_delay >= first and abs(smooth) > largest:
-            largest = abs(smooth)
-            found = place - settings.narrow_delay
-    candidate[C_OFFSET] = found - at - shifted
-    candidate[C_R] = max(found - settings.delay, 0)
 
 
 @compiled

@@ -4,14 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.rpeak_candidates import CONFIDENT, likeness, sunk
+from monitor.rpeak_candidates import likeness, sunk
+from monitor.rpeak_position import CONFIDENT
 from monitor.rpeak_state import (
     C_HEIGHT,
     C_LIKENESS,
+    C_MARK,
     C_OFFSET,
     C_PROBABILITY,
     C_R,
     C_SHAPE,
+    C_SHIFT,
     C_SIZE,
     C_SLOPE,
     F_CONFIDENCE,
@@ -19,6 +22,7 @@ from monitor.rpeak_state import (
     F_DOUBT_MEAN,
     F_HIGH,
     F_KNOWN_HEIGHT,
+    F_KNOWN_OFFSET,
     F_KNOWN_RR,
     F_LAST_PROBABILITY,
     F_LIKENESS_MEAN,
@@ -32,6 +36,7 @@ from monitor.rpeak_state import (
     F_SLOPE,
     I_BEATS,
     I_KNOWN,
+    I_LAST_MARK,
     I_LAST_R,
     I_NOISES,
     I_RRS,
@@ -43,6 +48,7 @@ from monitor.rpeak_state import (
     I_WAITING,
     KEPT,
     POINTS,
+    STEP_S,
     Output,
     Settings,
     Strap,
@@ -160,7 +166,7 @@ def _learn_shape(shape: NDArray[np.float64], strap: Strap) -> None:
 
 
 @compiled
-def _learn_known(beat: NDArray[np.float64], strap: Strap) -> None:
+def _learn_known(beat: NDArray[np.float64], settings: Settings, strap: Strap) -> None:
     """Keep in mind, slowly, what beats are while nothing is in doubt: their shape and size, height, RR interval."""
     f, i, known = strap.floats, strap.integers, strap.known
     weight = max(1.0 / (i[I_KNOWN] + 1), _SLOWLY)
@@ -173,6 +179,8 @@ def _learn_known(beat: NDArray[np.float64], strap: Strap) -> None:
     for g in range(POINTS):
         known[g] += weight * (beat[C_SHAPE + g] * size - known[g])
     f[F_KNOWN_HEIGHT] += weight * (height - f[F_KNOWN_HEIGHT])
+    offset = beat[C_OFFSET] + beat[C_SHIFT] * STEP_S * settings.second
+    f[F_KNOWN_OFFSET] += weight * (offset - f[F_KNOWN_OFFSET])
     f[F_KNOWN_RR] += weight * (f[F_RR] - f[F_KNOWN_RR])
     i[I_KNOWN] += 1
 
@@ -181,6 +189,16 @@ def _learn_known(beat: NDArray[np.float64], strap: Strap) -> None:
 def _log_odds(p: float) -> float:
     p = min(max(p, 1e-4), 1.0 - 1e-4)
     return float(np.log(p / (1.0 - p)))
+
+
+@compiled
+def _mark(beat: NDArray[np.float64], settings: Settings, strap: Strap) -> int:
+    """Return where a beat is said to be: marks keep the distance of beats, too."""
+    i, mark = strap.integers, int(beat[C_MARK])
+    if i[I_LAST_MARK] >= 0:
+        mark = max(mark, int(i[I_LAST_MARK]) + settings.refractory)
+    i[I_LAST_MARK] = mark
+    return mark
 
 
 @compiled
@@ -211,7 +229,7 @@ def announce(
         weight = 1.0 / min(max(i[I_TEMPLATE_BEATS], 1), KEPT)
         f[F_OFFSET] += weight * (beat[C_OFFSET] - f[F_OFFSET])
     if f[F_CONFIDENCE] > _CLEAR and beat[C_LIKENESS] > _LIKE and f[F_RR] > 0.0:
-        _learn_known(beat, strap)
+        _learn_known(beat, settings, strap)
     values = out.trust[n]
     values[0] = _log_odds(beat[C_PROBABILITY])
     values[1] = _log_odds(f[F_LAST_PROBABILITY])
@@ -241,6 +259,6 @@ def announce(
             left += 1
     i[I_WAITING] = left
     out.peaks[n, 0] = row
-    out.peaks[n, 1] = r
+    out.peaks[n, 1] = _mark(beat, settings, strap)
     out.peaks[n, 2] = known
     return n + 1

@@ -23,8 +23,8 @@ BEATS_OF_TRUST: Final = 9
 """How many numbers the quality of a beat is read from."""
 
 # Columns of a candidate; its shape follows.
-C_R, C_AT, C_HEIGHT, C_SIZE, C_SLOPE, C_PROBABILITY, C_LIKENESS, C_SHIFT, C_OFFSET = range(9)
-C_SHAPE: Final = 9
+C_R, C_AT, C_HEIGHT, C_SIZE, C_SLOPE, C_PROBABILITY, C_LIKENESS, C_SHIFT, C_OFFSET, C_MARK = range(10)
+C_SHAPE: Final = 10
 CANDIDATE: Final = C_SHAPE + POINTS
 
 # Columns of the float state.
@@ -50,8 +50,9 @@ CANDIDATE: Final = C_SHAPE + POINTS
     F_OFFSET,
     F_KNOWN_HEIGHT,
     F_KNOWN_RR,
-) = range(21)
-FLOATS: Final = 21
+    F_KNOWN_OFFSET,
+) = range(22)
+FLOATS: Final = 22
 
 # Columns of the integer state.
 (
@@ -73,8 +74,9 @@ FLOATS: Final = 21
     I_THIRD_R,
     I_KNOWN,
     I_REMEMBERED,
-) = range(18)
-INTEGERS: Final = 18
+    I_LAST_MARK,
+) = range(19)
+INTEGERS: Final = 19
 
 
 class Settings(NamedTuple):

@@ -41,12 +41,12 @@ from monitor.rpeak_candidates import (
     cut_out,
     describe,
     elapsed_since_beat,
-    locate,
     sunk,
 )
 from monitor.rpeak_doubt import WIDE_INPUTS, describe_widely, may_look_twice, remember
 from monitor.rpeak_judge import Judge, load_judge, probability, second_probability, trust
 from monitor.rpeak_levels import announce, begin_levels
+from monitor.rpeak_position import locate
 from monitor.rpeak_relearn import BLIND_S, FAR_ABOVE, recall, relearn
 from monitor.rpeak_state import (
     BEATS_OF_TRUST,
@@ -72,6 +72,7 @@ from monitor.rpeak_state import (
     FLOATS,
     I_HELD,
     I_KNOWN,
+    I_LAST_MARK,
     I_LAST_R,
     I_LEARNT,
     I_MAX_AT,
@@ -418,8 +419,8 @@ class RPeakBank(RowStage):
         floats = np.zeros(FLOATS)
         floats[F_CONFIDENCE] = _FIRST_CONFIDENCE
         integers = np.zeros(INTEGERS, np.int64)
-        integers[[I_PENDING_AT, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R]] = -1
-        state = Rows(version=4, capacity=capacity)
+        integers[[I_PENDING_AT, I_LAST_MARK, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R]] = -1
+        state = Rows(version=5, capacity=capacity)
         state.add("ring", np.float64, (1 << int(np.ceil(np.log2(_RING_S * rate_hz))),))
         state.add("floats", np.float64, (FLOATS,), floats)
         state.add("integers", np.int64, (INTEGERS,), integers)
@@ -487,7 +488,7 @@ class RPeakBank(RowStage):
         floats, integers = state["floats"], state["integers"]
         for column in (F_SUM, F_MAX, F_RIVAL, F_DOUBT):
             floats[rows, column] = 0.0
-        for column in (I_PENDING_AT, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R):
+        for column in (I_PENDING_AT, I_LAST_MARK, I_LAST_R, I_PREVIOUS_R, I_SECOND_R, I_THIRD_R):
             integers[rows, column] = -1
         integers[rows, I_VOID] = 1
         for column in (I_HELD, I_SAMPLES, I_WAITING):
