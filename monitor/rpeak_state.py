@@ -87,6 +87,7 @@ class Settings(NamedTuple):
     fall: int
     after: int
     rival: int
+    hold: int
     refractory: int
     learning: int
     delay: int

@@ -111,6 +111,8 @@ _AVERAGE_S = 0.08
 _FALL_S = 0.08
 _AFTER_S = 0.1
 _RIVAL_S = 0.2
+_LIKELY = 0.9
+_HOLD_S = 0.15
 _SEARCH_BACK_FROM_S = 0.3
 _SEARCH_BACK_RR = 1.5
 _RING_S = 0.7
@@ -353,7 +355,9 @@ def _detect(  # noqa: C901, PLR0912, PLR0915 - one pass over the samples, in the
                     _learn(row, s, settings, judge, strap, trace, out, counts)
                     samples = i[I_SAMPLES]
                 continue
-            if i[I_HELD] == 1 and s - strap.held[C_AT] >= settings.after + settings.rival:
+            if i[I_HELD] == 1 and s - strap.held[C_AT] >= settings.after + (
+                settings.hold if strap.held[C_PROBABILITY] > _LIKELY else settings.rival
+            ):
                 i[I_SAMPLES] = samples
                 counts[0] = _settle(row, s, settings, strap, out, counts[0])
             # Asked here, not in there: a call that hands over so many arrays costs more than the answer.
@@ -383,6 +387,7 @@ def _settings(rate_hz: float) -> Settings:
         fall=samples(_FALL_S),
         after=samples(_AFTER_S) + 1,
         rival=samples(_RIVAL_S),
+        hold=samples(_HOLD_S),
         refractory=samples(REFRACTORY_S),
         learning=samples(LEARNING_S),
         delay=round(group_delay_s(detector_sections(rate_hz), rate_hz, _QRS_HZ) * rate_hz),
