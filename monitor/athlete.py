@@ -16,13 +16,10 @@ from monitor.link_health import LinkHealth
 from monitor.live_state import ExerciseState
 from monitor.past_alarms import PastAlarms
 from monitor.rows import number_in
+from monitor.schedule import Schedule
 
 VERSION: Final = 8
 RECENT_LABELS: Final = 60
-_SCHEDULE_KEPT: Final = 4096
-_SCHEDULE_KEPT_S: Final = 3.0
-_SCHEDULE_LEAST: Final = 64
-"""Packets that are remembered however old: a beat that a long gap cut short is told with what comes after it."""
 _PLAIN: Final = (
     "boot",
     "strap",
@@ -55,8 +52,8 @@ class Athlete:
         The boot that runs in the row, and whose it is.
     pieces : deque of Piece
         What comes next, in order.
-    schedule : deque of (int, float, int)
-        First sample after each of the last pieces, when its packet was due, and the first sample after that packet.
+    schedule : Schedule
+        When the last pieces were due.
     last_packet_at, expected_since : float
         When a packet last arrived, and when a strap that had been switched off last said that it is on
         again, Unix seconds.
@@ -84,7 +81,7 @@ class Athlete:
     boot: int = -1
     strap: str = ""
     pieces: deque[Piece] = field(default_factory=deque)
-    schedule: deque[tuple[int, float, int]] = field(default_factory=lambda: deque(maxlen=_SCHEDULE_KEPT))
+    schedule: Schedule = field(default_factory=Schedule)
     online: bool = True
     ended: bool = False
     source: str = ""
@@ -128,7 +125,7 @@ class Athlete:
         if first is not None and not (first.lead_off or first.begins) and len(first.millivolts) <= most:
             # What live packets mostly are.
             self.pieces.clear()
-            self.scheduled(first)
+            self.schedule.add(first)
             return [first]
         taken: list[Piece] = []
         room = most
@@ -145,28 +142,9 @@ class Athlete:
             else:
                 self.pieces.popleft()
             taken.append(piece)
-            self.scheduled(piece)
+            self.schedule.add(piece)
             room -= len(piece.millivolts)
         return taken
-
-    def scheduled(self, piece: Piece) -> None:
-        """Remember when a piece was due."""
-        # Mostly both are one number, which then is kept once.
-        due_sample = piece.end_sample if piece.due_sample == piece.end_sample else piece.due_sample
-        self.schedule.append((piece.end_sample, piece.due_at, due_sample))
-        # No beat is known later than within a block after what it needed.
-        past = piece.end_sample - _SCHEDULE_KEPT_S * piece.rate_hz
-        while len(self.schedule) > _SCHEDULE_LEAST and self.schedule[0][0] < past:
-            self.schedule.popleft()
-
-    def due_at(self, sample: int) -> float:
-        """Return when the packet with `sample` was due by the strap's schedule, Unix seconds."""
-        due = 0.0
-        for end_sample, at, _ in reversed(self.schedule):
-            if end_sample <= sample:
-                break
-            due = at
-        return due
 
     def backlogged(self, *, most_pieces: int, most_s: float) -> bool:
         """Whether more waits than the watch will ever need to catch up on."""
@@ -178,7 +156,7 @@ class Athlete:
 
     def whose(self) -> Whose:
         """Return whose events these are."""
-        _, known_at, known_sample = self.schedule[-1] if self.schedule else (0, 0.0, 0)
+        _, known_at, known_sample = self.schedule.last
         return Whose(
             team=self.team,
             athlete=self.name,
@@ -203,7 +181,7 @@ class Athlete:
         described["pieces"] = [
             {**asdict(piece), "millivolts": piece.millivolts.tobytes()} for piece in self.pieces
         ]
-        described["schedule"] = list(self.schedule)
+        described["schedule"] = self.schedule.described()
         described["recent"] = list(self.recent)
         described["exercise"] = self.exercise
         described["link"] = self.link
@@ -231,8 +209,7 @@ class Athlete:
                 Piece(**{**piece, "millivolts": np.frombuffer(piece["millivolts"], np.float32)})
                 for piece in described["pieces"]
             )
-            self.schedule.clear()
-            self.schedule.extend((int(end), float(at), int(due)) for end, at, due in described["schedule"])
+            self.schedule.take_over(described["schedule"])
             self.recent.extend(described["recent"])
             self.counts.update(described["counts"])
             self.past.take_over(described["past"])

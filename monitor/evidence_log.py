@@ -1,7 +1,7 @@
 """From what an alarm can be raised again: an athlete's state from before it, and the packets that have come since.
 
 A state is kept every `STATE_EVERY_S`, the last two of them, and every packet behind the older one: between a quarter
-and half a minute of signal before any alarm. Only the newest packets stay as they are; the rest lies on disk
+and half a minute of signal before any alarm. Of the packets `PART` at most stay as they are; the rest lies on disk
 where there is a folder for it, else it is compressed.
 """
 
@@ -20,6 +20,8 @@ from monitor.scratch_file import Scratched, ScratchFile
 
 VERSION: Final = 1
 STATE_EVERY_S: Final = 15.0
+PART: Final = 20
+"""Packets that are put away together: few in memory, and what lies on disk is not too small either."""
 MOST_BYTES: Final = 1024 * 1024
 """Packets of one athlete in memory; a strap that sends more has no evidence to go on from."""
 MOST_UNPACKED: Final = 16 * 1024 * 1024
@@ -227,23 +229,26 @@ class KeptStretch:
         How far the strap's samples had come.
     """
 
-    __slots__ = ("boot", "end_sample", "size", "state", "taken")
+    __slots__ = ("boot", "end_sample", "parts", "size", "state")
 
     def __init__(self, state: dict[str, RowState] | None, *, boot: int, end_sample: int) -> None:
         self.boot, self.end_sample, self.size = boot, end_sample, 0
         self.state = None if state is None else _Kept(state, encode_state, decode_state)
-        self.taken: _Kept[tuple[Taken, ...]] | None = None
+        self.parts: tuple[_Kept[tuple[Taken, ...]], ...] = ()
 
-    def end(self, taken: tuple[Taken, ...]) -> None:
-        """Take all packets that came before the next state."""
-        self.taken = _Kept(taken, _encode_taken, _decode_taken)
-        self.size = sum(len(packet or b"") for _, packet in taken)
+    def add(self, taken: tuple[Taken, ...]) -> None:
+        """Take the packets that came next."""
+        if taken:
+            # A tuple made anew: another thread may be packing what was there.
+            self.parts = (*self.parts, _Kept(taken, _encode_taken, _decode_taken))
+            self.size += sum(len(packet or b"") for _, packet in taken)
 
     def pack(self, scratch: ScratchFile | None = None) -> None:
         """Make what there is take less memory; any one thread may, while another reads."""
-        for part in (self.state, self.taken):
-            if part is not None:
-                part.pack(scratch)
+        if self.state is not None:
+            self.state.pack(scratch)
+        for part in self.parts:
+            part.pack(scratch)
 
 
 class EvidenceLog:
@@ -256,16 +261,25 @@ class EvidenceLog:
         self._bytes = 0
         self.kept_at = 0.0
 
-    def take(self, now: float, packet: bytes | None) -> None:
-        """Take a packet, or None where waiting for a missing one came to an end."""
+    def take(self, now: float, packet: bytes | None) -> KeptStretch | None:
+        """Take a packet, or None where waiting for a missing one came to an end.
+
+        What is returned, if anything, takes less memory once it is packed.
+        """
         if not self._stretches:
-            return
+            return None
         if not self.kept_at:
             self.kept_at = now
         self._taken.append((now, packet))
         self._bytes += len(packet or b"")
         if self._bytes > MOST_BYTES:
             self.forget()
+        elif len(self._taken) >= PART:
+            newest = self._stretches[-1]
+            newest.add(tuple(self._taken))
+            self._taken = []
+            return newest
+        return None
 
     def keep(
         self, state: dict[str, RowState], *, boot: int, end_sample: int, now: float
@@ -277,7 +291,7 @@ class EvidenceLog:
         self.kept_at = now
         ended = self._stretches[-1:]
         for stretch in ended:
-            stretch.end(tuple(self._taken))
+            stretch.add(tuple(self._taken))
         self._taken, self._bytes = [], sum(stretch.size for stretch in ended)
         self._stretches = [*ended, KeptStretch(state, boot=boot, end_sample=end_sample)]
         return tuple(self._stretches)
@@ -286,7 +300,9 @@ class EvidenceLog:
         """Whether a state is to be kept: the last one is old, and packets have come since the one before it."""
         if now - self.kept_at < STATE_EVERY_S:
             return False
-        return len(self._stretches) < 2 or bool(self._taken) or self._stretches[0].size > 0
+        return (
+            len(self._stretches) < 2 or bool(self._taken) or any(stretch.size for stretch in self._stretches)
+        )
 
     def forget(self) -> None:
         """Forget all: no alarm can be raised again before the next state is kept."""
@@ -307,5 +323,5 @@ class EvidenceLog:
             if stretch.boot != alarm.boot or stretch.end_sample <= alarm.episode
         ]
         since = self._stretches[fit[-1] if fit else 0 :]
-        earlier = tuple(stretch.taken for stretch in since if stretch.taken is not None)
+        earlier = tuple(part for stretch in since for part in stretch.parts)
         return Before(since[0].state, earlier, tuple(self._taken))

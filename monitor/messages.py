@@ -28,7 +28,7 @@ def beat_entry(athlete: Athlete, beats: Beats, index: int) -> BeatEntry:
         probabilities=tuple(probabilities) if any(probabilities) else (),
         quality=float(beats.quality[index]),
         rr_s=None if np.isnan(rr_s) else rr_s,
-        due_at=athlete.due_at(known),
+        due_at=athlete.schedule.due_at(known),
     )
 
 

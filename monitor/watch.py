@@ -294,7 +294,7 @@ class Watch:
             pieces = athlete.assembly.tick(now)
             if pieces:
                 self._add_pieces(athlete, pieces)
-                athlete.log.take(now, None)
+                self._log(athlete, now, None)
             self._sort(key, athlete)
         for _ in range(MAX_ROUNDS):
             if not self._ready:
@@ -374,6 +374,11 @@ class Watch:
         for key in due[: 1 + len(self._athletes) // EXPORT_ROUNDS]:
             self._keep(self._athletes[key], self.export_athlete(*key), now)
         output.kept, self._unpacked = self._unpacked, []
+
+    def _log(self, athlete: Athlete, now: float, payload: bytes | None) -> None:
+        grown = athlete.log.take(now, payload)
+        if grown is not None:
+            self._unpacked.append(grown)
 
     def _keep(self, athlete: Athlete, state: dict[str, RowState], now: float) -> None:
         kept = athlete.log.keep(state, boot=athlete.boot, end_sample=athlete.end_sample, now=now)
@@ -492,7 +497,7 @@ class Watch:
             raise PacketError("backlog", f"more than {MAX_BACKLOG_S:g} s wait to be looked at")
         self.counters.packets += 1
         athlete.last_packet_at = now
-        athlete.log.take(now, payload)
+        self._log(athlete, now, payload)
         pieces = athlete.assembly.push(packet, now)
         self._add_pieces(athlete, pieces)
         self._sort((topic.team, topic.athlete), athlete)
@@ -606,7 +611,7 @@ class Watch:
             end_sample = piece.first_sample
             while athlete.pieces and _goes_on_off(athlete.pieces[0], end_sample):
                 end_sample = athlete.pieces[0].end_sample
-                athlete.scheduled(athlete.pieces.popleft())
+                athlete.schedule.add(athlete.pieces.popleft())
             off = line.restart(row, np.array([end_sample]), lead_off=True)
             if output is not None:
                 off = LineOutput(output.peaks, output.beats, output.events + off.events, off.filtered)

@@ -17,7 +17,7 @@ from monitor.contract import Alarm, Strip
 from monitor.embedded import GuardedServer
 from monitor.errors import StrapwatchError
 from monitor.evidence import STRIP_BEFORE_S, STRIP_MOST_SAMPLES
-from monitor.evidence_log import MOST_BYTES, EvidenceLog, KeptEvidence, PackedEvidence, unpacked
+from monitor.evidence_log import MOST_BYTES, PART, EvidenceLog, KeptEvidence, PackedEvidence, unpacked
 from monitor.evidence_replay import replay
 from monitor.evidence_strip import around_onset, known_lines, printed_strip, terminal_rows
 from monitor.live_state import TEAMS_KEY
@@ -245,6 +245,25 @@ def test_a_log_is_bounded() -> None:
     assert len(found.taken()) == 5
     log.take(11.0, bytes(MOST_BYTES))
     assert log.before(alarm) is None
+
+
+@pytest.mark.parametrize("packets", [1, PART - 1, PART, PART + 1, 3 * PART + 7])
+def test_few_packets_stay_in_memory(packets: int, tmp_path: Path) -> None:
+    """A part that is full is put away at once, and all come back in order, wherever they lie."""
+    log = EvidenceLog()
+    handed_out = [log.take(0.5 * k, str(k).encode()) for k in range(packets)]
+    assert sum(each is not None for each in handed_out) == packets // PART
+    with closing(ScratchFile(tmp_path)) as scratch:
+        for stretch in handed_out:
+            if stretch is not None:
+                stretch.pack(scratch)
+        found = log.before(pauses(watched(), "raised")[0])
+        assert found is not None
+        assert found.taken() == tuple((0.5 * k, str(k).encode()) for k in range(packets))
+        assert scratch.size == 4096 * (packets // PART)
+    log.keep({}, boot=1, end_sample=1, now=0.5 * packets)
+    log.keep({}, boot=1, end_sample=2, now=0.5 * packets + 1.0)
+    assert not log.due(0.5 * packets + 100.0)
 
 
 def test_the_inbox_shows_the_seconds_around_the_onset(told: SinkBatch) -> None:
