@@ -84,18 +84,20 @@ def _cut(
     weights: NDArray[np.float32],
     segments: NDArray[np.float32],
 ) -> None:
-    mask = ring.shape[1] - 1
+    length = ring.shape[1]
     points, taps = offsets.shape
     for i in range(len(rows)):
         row = rows[i]
         r = r_sample[i]
-        first = max(begin[row], r + last_offset - mask)
+        first = max(begin[row], r + last_offset + 1 - length)
+        begun_at = first % length
         for j in range(points):
             value = np.float32(0.0)
             for k in range(taps):
                 # Nothing beyond the window's own last sample, nothing before the signal began.
                 s = min(max(r + offsets[j, k], first), r + last_offset)
-                value += weights[j, k] * ring[row, s & mask]
+                place = begun_at + s - first
+                value += weights[j, k] * ring[row, place if place < length else place - length]
             segments[i, j] = value
 
 

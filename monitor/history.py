@@ -20,13 +20,17 @@ def _append(
     first_sample: NDArray[np.int64],
     samples: NDArray[np.float64],
 ) -> None:
-    mask = ring.shape[1] - 1
+    length = ring.shape[1]
     n = samples.shape[1]
     for i in range(len(rows)):
         row = rows[i]
         first = first_sample[i]
+        place = first % length
         for j in range(n):
-            ring[row, (first + j) & mask] = samples[i, j]
+            ring[row, place] = samples[i, j]
+            place += 1
+            if place == length:
+                place = 0
         end[row] = first + n
 
 
@@ -40,19 +44,19 @@ class History(RowStage):
     capacity : int
         Rows to begin with.
     kept_s : float
-        Seconds that the ring holds at least.
+        Seconds that the ring holds.
     """
 
     def __init__(self, rate_hz: float, *, capacity: int, kept_s: float = HISTORY_S) -> None:
-        length = 1 << int(np.ceil(np.log2(kept_s * rate_hz)))
-        self._state = Rows(version=1, capacity=capacity)
+        length = int(np.ceil(kept_s * rate_hz))
+        self._state = Rows(version=2, capacity=capacity)
         self._state.add("ring", np.float32, (length,))
         self._state.add("begin", np.int64)
         self._state.add("end", np.int64)
 
     @property
     def ring(self) -> FloatArray:
-        """The rings, shape ``[capacity, length]``; sample ``s`` lies at ``s % length``, a power of two."""
+        """The rings, shape ``[capacity, length]``; sample ``s`` lies at ``s % length``."""
         return self._state["ring"]
 
     @property
@@ -88,4 +92,4 @@ class History(RowStage):
         length = ring.shape[1]
         end = min(end_sample, int(self.end[row]))
         first = min(max(first_sample, int(self.begin[row]), int(self.end[row]) - length), end)
-        return first, ring[row, np.arange(first, end) & (length - 1)]
+        return first, ring[row, np.arange(first, end) % length]

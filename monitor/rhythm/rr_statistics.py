@@ -35,6 +35,8 @@ AROUND: Final = 11
 """Intervals of whose median another is a deviation."""
 BOXES: Final = (4, 16)
 """Shortest and longest box of the short-term scaling exponent, in beats."""
+LONGEST: Final = 0xFFFFFFFF
+"""Samples: what an interval, and the distance between two of those that are kept, can be at most."""
 TRUSTED_QUALITY: Final = 0.5
 
 _N = AAMI_CLASSES.index("N")
@@ -69,18 +71,17 @@ def _keep(
     rows: NDArray[np.int64],
     r_sample: NDArray[np.int64],
     normal: NDArray[np.bool_],
-    rate_hz: float,
     latest: NDArray[np.int64],
-    rrs: NDArray[np.float64],
-    ends: NDArray[np.int64],
+    lengths: NDArray[np.uint32],
+    ends: NDArray[np.uint32],
     normals: NDArray[np.bool_],
 ) -> None:
     for k in range(len(rows)):
         i = latest[rows[k]]
         if 0 <= i[0] < r_sample[k]:
-            at = i[2] % rrs.shape[1]
-            rrs[rows[k], at] = (r_sample[k] - i[0]) / rate_hz
-            ends[rows[k], at] = r_sample[k]
+            at = i[2] % lengths.shape[1]
+            lengths[rows[k], at] = min(r_sample[k] - i[0], LONGEST)
+            ends[rows[k], at] = r_sample[k] & LONGEST
             normals[rows[k], at] = normal[k] and i[1] == 1
             i[2] += 1
         i[0] = r_sample[k]
@@ -165,12 +166,13 @@ class RRBank(RowStage):
 
     def __init__(self, rate_hz: float, *, capacity: int) -> None:
         self._rate_hz = rate_hz
-        self._state = Rows(version=1, capacity=capacity)
+        self._state = Rows(version=2, capacity=capacity)
         self._state.add(
             "latest", np.int64, (3,), np.array([-1, 0, 0])
         )  # last beat, whether normal, intervals
-        self._state.add("rr", np.float64, (KEPT,))
-        self._state.add("end", np.int64, (KEPT,))
+        # Half of the memory that whole numbers of samples would take: ends are told by their last 32 bits.
+        self._state.add("length", np.uint32, (KEPT,))
+        self._state.add("end", np.uint32, (KEPT,))
         self._state.add("normal", np.bool_, (KEPT,))
 
     def begin(self, rows: IntArray) -> None:
@@ -191,9 +193,8 @@ class RRBank(RowStage):
             beats.rows[order],
             beats.r_sample[order],
             normal[order],
-            self._rate_hz,
             self._state["latest"],
-            self._state["rr"],
+            self._state["length"],
             self._state["end"],
             self._state["normal"],
         )
@@ -203,5 +204,7 @@ class RRBank(RowStage):
         count = int(self._state["latest"][row, 2])
         order = np.arange(max(count - KEPT, 0), count) % KEPT
         ends = self._state["end"][row, order]
-        recent = order[ends > ends[-1] - WINDOW_S * self._rate_hz] if len(ends) else order
-        return statistics_of(self._state["rr"][row, recent], self._state["normal"][row, recent])
+        recent = order[ends[-1] - ends < WINDOW_S * self._rate_hz] if len(ends) else order
+        return statistics_of(
+            self._state["length"][row, recent] / self._rate_hz, self._state["normal"][row, recent]
+        )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from monitor.rhythm.rr_statistics import dfa_alpha1, statistics_of
+from monitor.contract import AAMI_CLASSES, Beats, IntArray
+from monitor.rhythm.rr_statistics import RRBank, dfa_alpha1, statistics_of
 
 _RANDOM = np.random.default_rng(7)
 
@@ -58,3 +59,28 @@ def test_too_little_is_told_as_nothing() -> None:
     """Without intervals, or with few of them, nothing is made up."""
     assert statistics_of(np.empty(0), np.empty(0, np.bool_)).sdnn_ms is None
     assert statistics_of(np.full(10, 0.8), np.ones(10, np.bool_)).sdnn_ms is None
+
+
+def _normal_beats(r_sample: IntArray) -> Beats:
+    n = len(r_sample)
+    return Beats(
+        rows=np.zeros(n, np.int64), r_sample=r_sample, known_sample=r_sample + 300, rr_s=np.ones(n, np.float32),
+        quality=np.ones(n, np.float32), complete=np.ones(n, np.bool_), window=np.zeros((n, 600), np.float32),
+        template=np.zeros((n, 600), np.float32), context=np.zeros((n, 6), np.float32),
+        probabilities=np.zeros((n, 5), np.float32), label=np.full(n, AAMI_CLASSES.index("N"), np.int8),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [0, 2**32 - 40_000, 2**40 - 7])
+def test_a_bank_keeps_the_last_two_minutes(first: int) -> None:
+    """Wherever a strap's samples stand, also where their last 32 bits begin anew, the statistics are the same."""
+    steps = np.random.default_rng(3).integers(250, 330, 900)
+    bank = RRBank(360.0, capacity=1)
+    ends = first + 100 + np.cumsum(steps)
+    for part in np.array_split(ends, 90):
+        bank.process(_normal_beats(part))
+    recent = steps[1:][ends[1:] > ends[-1] - 120 * 360] / 360.0
+    assert bank.statistics(0) == statistics_of(recent, np.ones(len(recent), np.bool_))
+    moved = RRBank(360.0, capacity=1)
+    moved.import_row(0, bank.export_row(0))
+    assert moved.statistics(0) == bank.statistics(0)
