@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.faults.soak_faults import Happened
 from benchmarks.faults.soak_reader import Told
-from benchmarks.faults.soak_squad import Undisturbed
+from benchmarks.faults.soak_squad import PACKET_S, Undisturbed
 from benchmarks.faults.steadfast_herd import Sender
 from monitor.contract import Alarm
 from monitor.filters import SETTLING_S
@@ -184,12 +184,18 @@ class Verdict:
             )
 
     def at(self, key: tuple[str, str], sample: int, rate_hz: float) -> float:
-        """Return when a sample was taken, in Unix time; while straps stood still they took none."""
-        at = self._start_at[key] + sample / rate_hz
+        """Return when a sample was taken, in Unix time; while straps stood still they took none.
+
+        A packet that was not yet due then went out afterwards, with all its samples.
+        """
+        taken_s = sample / rate_hz
+        length = round(PACKET_S * rate_hz)
+        due_s = (sample // length + 1) * length / rate_hz
+        begun_at = self._start_at[key]
         for begin_at, end_at in self._stood_still:
-            if at >= begin_at:
-                at += end_at - begin_at
-        return at
+            if begun_at + due_s > begin_at:
+                begun_at += end_at - begin_at
+        return begun_at + taken_s
 
     def _packets(self, sender: Sender, state: AthleteState) -> int:
         """Balance one strap's packets and return how many were lost with the broker."""

@@ -67,3 +67,14 @@ def test_what_a_late_monitor_had_not_told_was_lost_with_the_server() -> None:
         assert verdict.while_server_away(first_s + 0.5)
         assert verdict.while_server_away(210.0 + COMES_BACK_S - 0.5)
         assert not verdict.while_server_away(210.0 + COMES_BACK_S + 0.5)
+
+
+def test_a_packet_that_was_under_way_when_straps_stood_still_went_out_afterwards() -> None:
+    """Its samples were taken before, but are as late as those after: what they made known was told after the pause."""
+    (strap,) = squad(1, hearts(8)[:1])
+    key, rate_hz = (strap.team, strap.athlete), strap.record.rate_hz
+    verdict = Verdict([], [(100.0, 120.0), (300.1, 301.0)], {key: 0.0})
+    length = round(0.25 * rate_hz)
+    for packet, pauses_s in ((399, 0.0), (400, 20.0), (1119, 20.0), (1120, 20.9)):
+        for sample in (packet * length, (packet + 1) * length - 1):
+            assert verdict.at(key, sample, rate_hz) == pytest.approx(sample / rate_hz + pauses_s)
