@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.softmax import softmax
-from monitor.contract import AAMI_CLASSES, BoolArray, FloatArray
+from monitor.contract import AAMI_CLASSES, BoolArray, FloatArray, IntArray
 from monitor.errors import ModelError
 from monitor.wire import is_name
 
@@ -48,6 +48,8 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         ``[5, hidden]``; zeros for classes that were not named.
     bias : list of float
         ``[5]``.
+    answers : list of str
+        Where it comes from answers to alarms: each answer, who gave it and when.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     after: float
     weight: list[list[float]]
     bias: list[float]
+    answers: list[str] = []
 
     def matrix(self) -> FloatArray:
         """Return weight and bias side by side, float32 of shape ``[5, hidden + 1]``."""
@@ -79,7 +82,14 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 def fit_adaptation(
-    logits: FloatArray, hidden: FloatArray, label: NDArray[np.int8], *, model: str, sha256: str, source: str
+    logits: FloatArray,
+    hidden: FloatArray,
+    label: NDArray[np.int8],
+    *,
+    model: str,
+    sha256: str,
+    source: str,
+    stretch: IntArray | None = None,
 ) -> Adaptation | None:
     """Fit a correction to one athlete's beats; None where it would not help.
 
@@ -93,11 +103,14 @@ def fit_adaptation(
         The physician's classes.
     model, sha256, source : str
         See `Adaptation`.
+    stretch : ndarray of int64, shape ``[beats]``, optional
+        Which stretch of signal each beat is of, counted from 0: every third is held out. Ten beats each by default.
     """
-    if len(label) < _LEAST_BEATS:
-        return None
     # Stretches, not single beats: neighbours are too alike to judge by.
-    held_out = np.arange(len(label)) // _RUN % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    stretch = np.arange(len(label)) // _RUN if stretch is None else stretch
+    held_out = stretch % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    if len(label) < _LEAST_BEATS or not held_out.any():
+        return None
     before = _loss(logits[held_out], label[held_out])
     best: tuple[float, float] | None = None
     for strength in _STRENGTHS:

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.adaptation import FIRST_S, Adaptation, fit_adaptation
+from models.answered_beats import AnsweredBeats
 from models.beat_set import NO_BEAT, BeatSet
 from models.card import ModelCard
 from models.encoding import encode_context, encode_windows
 from models.evaluation import describe
 from models.numpy_network import NumpyGrunet
-from models.runtime import load_classifier, load_network
+from models.runtime import Classifier, load_classifier, load_network
 from models.sequencing import layers
 from models.softmax import softmax
 from monitor.contract import AAMI_CLASSES, FloatArray
@@ -91,6 +93,32 @@ class Adapter:
         if sequence is None:
             return self._classifier.labels(probabilities)
         return sequence.labels(probabilities, beats.quality)
+
+
+def adapt_to_answers(classifier: Classifier, taught: AnsweredBeats, source: str) -> Adaptation | None:
+    """Fit an adaptation to what answers to alarms teach; None where none would help.
+
+    Every third alarm is held out, so two never suffice.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        Whose layers they are.
+    taught : AnsweredBeats
+        One athlete's.
+    source : str
+        See `Adaptation`.
+    """
+    adaptation = fit_adaptation(
+        taught.logits,
+        taught.hidden,
+        taught.label,
+        model=classifier.name,
+        sha256=classifier.card.sha256,
+        source=source,
+        stretch=taught.alarm,
+    )
+    return None if adaptation is None else msgspec.structs.replace(adaptation, answers=list(taught.answers))
 
 
 def evaluate_adapted(adapter: Adapter, beats: BeatSet) -> dict[str, Any]:

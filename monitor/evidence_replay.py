@@ -1,5 +1,6 @@
 """Raising an alarm again: the stages run anew from a stored state over the packets that followed it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from monitor.contract import Alarm
 from monitor.errors import StrapwatchError
 from monitor.evidence_log import StoredEvidence, Taken, state_of
 from monitor.line import LineConfig
+from monitor.sinks.batch import SinkBatch
 from monitor.watch import Watch
 from monitor.wire import Topic
 
@@ -72,7 +74,12 @@ def replay(stored: StoredEvidence, classifier: BeatClassifier | None) -> Replaye
             f"alarm {stored.alarm.identity} was raised with model {stored.alarm.model!r}, input {stored.input_path}; "
             f"this is {name!r}, input {path}: use the weights and the version of then"
         )
-    raised = _raised(stored, classifier)
+    raised = [
+        told
+        for batch in replayed_batches(stored, classifier)
+        for told in batch.alarms
+        if told.transition == "raised" and not told.technical
+    ]
     found = next((alarm for alarm in raised if alarm.identity == stored.alarm.identity), None)
     packets = sum(packet is not None for _, packet in stored.taken)
     if found is None:
@@ -81,7 +88,21 @@ def replay(stored: StoredEvidence, classifier: BeatClassifier | None) -> Replaye
     return Replayed(found, tuple(_differences(stored.alarm, found)), packets)
 
 
-def _raised(stored: StoredEvidence, classifier: BeatClassifier | None) -> list[Alarm]:
+def replayed_batches(stored: StoredEvidence, classifier: BeatClassifier | None) -> Iterator[SinkBatch]:
+    """Run the stages again on what was stored with an alarm, and yield all that they tell.
+
+    Parameters
+    ----------
+    stored : StoredEvidence
+        State and packets.
+    classifier : BeatClassifier or None
+        Names the beats.
+
+    Raises
+    ------
+    StrapwatchError
+        If the state is of another version.
+    """
     alarm = stored.alarm
     watch = Watch(
         classifier=classifier,
@@ -99,12 +120,12 @@ def _raised(stored: StoredEvidence, classifier: BeatClassifier | None) -> list[A
         raise StrapwatchError(
             f"alarm {alarm.identity}: the stored state is none of this version: {error}"
         ) from error
-    told = _tick(watch, begin) if state is not None else []
+    if state is not None:
+        yield from _ticks(watch, begin)
     for at, packets in _together(stored.taken):
         for packet in packets:
             watch.receive(Topic(alarm.team, alarm.athlete, "samples"), packet, at)
-        told += _tick(watch, at)
-    return [told_one for told_one in told if told_one.transition == "raised" and not told_one.technical]
+        yield from _ticks(watch, at)
 
 
 def _together(taken: list[Taken]) -> list[tuple[float, list[bytes]]]:
@@ -118,13 +139,11 @@ def _together(taken: list[Taken]) -> list[tuple[float, list[bytes]]]:
     return groups
 
 
-def _tick(watch: Watch, now: float) -> list[Alarm]:
-    told: list[Alarm] = []
+def _ticks(watch: Watch, now: float) -> Iterator[SinkBatch]:
     for _ in range(_MOST_TICKS):
-        told += watch.tick(now).alarms
+        yield watch.tick(now)
         if not watch.behind:
             break
-    return told
 
 
 def _differences(then: Alarm, now: Alarm) -> list[str]:

@@ -16,6 +16,7 @@ Both sides use this module: the monitor's sink writes, dashboards, receivers and
 ``strapwatch:feedback:{team}``            Stream, capped; field ``feedback``: a `monitor.responses.Feedback`
 ``strapwatch:held:{team}:<identity>``     String with a time to live: some monitor sees the condition of this alarm
 ``strapwatch:evidence:{team}:<identity>`` String with a time to live: see `monitor.sinks.evidence`
+``strapwatch:answered:{team}:<identity>`` the same of an alarm that somebody has called true or false
 ``strapwatch:review:{team}:<athlete>``    Hash with a time to live, by boot: see `monitor.sinks.review`
 ``strapwatch:receiver:<name>``            String with a time to live: a `monitor.responses.ReceiverState`
 ``strapwatch:score:{team}:<athlete>``     String with a time to live: a `monitor.scores.AthleteScore`, from a scorer

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -13,12 +14,13 @@ from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are slow, and `strapwatch --help` must stay quick.
+    from monitor.feedback_figures import KindFigures
     from monitor.inbox.letters import Letter
 
 _HELP = """A physician's inbox: alarms that wait for an answer first, each with the strip that shows why.
 
 Keys: a acknowledge, f false, t true and what it is, c comment, p pause, q leave. With --list or --json it prints what
-lies in the inbox and ends; `strapwatch inbox answer` answers from a script.
+lies in the inbox and ends; `strapwatch inbox answer` answers from a script, `strapwatch inbox figures` counts answers.
 
 [bold]Example[/bold]
 
@@ -39,6 +41,7 @@ def register(app: typer.Typer) -> None:
     commands = typer.Typer(help=_HELP, rich_markup_mode="rich")
     commands.callback(invoke_without_command=True)(inbox)
     commands.command("answer")(answer)
+    commands.command("figures")(figures)
     app.add_typer(commands, name="inbox")
 
 
@@ -106,6 +109,46 @@ def answer(
     )
 
 
+def figures(
+    context: typer.Context,
+    *,
+    team: Annotated[
+        list[str] | None,
+        typer.Option("--team", metavar="NAME", help="Only this team; may be given many times."),
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--since", formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Only alarms from then on."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    redis: Annotated[
+        str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `inbox`.")
+    ] = None,
+) -> None:
+    """Count what was answered: how many alarms of each kind were true, with 95 % bounds.
+
+    Answers stay for a season, the last 5,000 of a team; of an alarm that was answered twice the last one counts.
+
+    [bold]Example[/bold]
+
+      strapwatch inbox figures --team falcons --since 2026-08-01
+    """
+    import msgspec
+
+    from monitor.feedback_figures import figure_lines
+
+    begin = since.astimezone().timestamp() if since is not None else 0.0
+    found = asyncio.run(_figures(redis or context.obj or DEFAULT_REDIS, team or [], begin))
+    if json:
+        for one in found:
+            typer.echo(msgspec.json.encode(one).decode())
+    elif found:
+        for line in figure_lines(found):
+            typer.echo(line)
+    else:
+        typer.echo("no alarms so far", err=True)
+
+
 async def _list(url: str, owner: str, teams: list[str], *, json: bool) -> None:
     from monitor.inbox.mail import Mailbox
 
@@ -144,6 +187,23 @@ def _print_table(found: "list[Letter]") -> None:
         console.print(table((letter.listed for letter in found), console.width))
     else:
         typer.echo("no alarms so far", err=True)
+
+
+async def _figures(url: str, teams: list[str], begin: float) -> "list[KindFigures]":
+    from monitor.feedback_figures import kind_figures
+    from monitor.sinks import feedback_of
+    from monitor.sinks.acknowledge import raised_since
+    from monitor.sinks.audit import all_teams
+
+    alarms, feedback = [], []
+    async with opened(url) as client:
+        for team in teams or await all_teams(client):
+            alarms += await raised_since(client, team, begin)
+            feedback += await feedback_of(client, team)
+    return kind_figures(
+        (alarm for alarm in alarms if not alarm.technical),
+        (said for said in feedback if (said.at if said.alarm is None else said.alarm.at) >= begin),
+    )
 
 
 async def _answer(url: str, identity: str, verdict: str, finding: str, comment: str, by: str) -> None:

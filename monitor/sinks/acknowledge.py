@@ -77,6 +77,28 @@ async def known_alarms(client: "redis.asyncio.Redis", team: str, *, at_most: int
     return [alarm for _, fields in entries if (alarm := decode_alarm(fields)) is not None]
 
 
+async def raised_since(client: "redis.asyncio.Redis", team: str, since: float) -> list[Alarm]:
+    """Return the alarms that were added to a team's Stream since a Unix time, as raised and without their strips.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached.
+    """
+    found: list[Alarm] = []
+    begin = str(int(since * 1000))
+    while True:
+        # With all their strips at once they might not fit into memory.
+        entries: Any = await client.xrange(alarms_key(team), min=begin, count=_LOOKED_AT)
+        if not entries:
+            return found
+        begin = f"({entries[-1][0].decode()}"
+        for _, fields in entries:
+            alarm = decode_alarm(fields) if fields.get(b"transition") == b"raised" else None
+            if alarm is not None:
+                found.append(msgspec.structs.replace(alarm, strip=None, evidence=None))
+
+
 async def _unknown(client: "redis.asyncio.Redis", identity: str, team: str) -> str:
     raised = [alarm.identity for alarm in await known_alarms(client, team) if alarm.transition == "raised"]
     if not raised:

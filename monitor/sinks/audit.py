@@ -1,5 +1,6 @@
 """The audit trail: who changed what for a team, and when."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,6 +21,22 @@ def add_audit(pipeline: Any, entries: Iterable[AuditEntry]) -> int:
         pipeline.xadd(audit_key(entry.team), {"entry": _encode(entry)}, maxlen=AUDIT_KEPT, approximate=True)
         count += 1
     return count
+
+
+async def write_audit(
+    client: "redis.asyncio.Redis", team: str, *, athlete: str = "", by: str, action: str, detail: str
+) -> None:
+    """Write down what somebody has just done.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached or refuses.
+    """
+    pipeline: Any = client.pipeline(transaction=False)
+    entry = AuditEntry(at=time.time(), team=team, athlete=athlete, by=by, action=action, detail=detail)
+    add_audit(pipeline, [entry])
+    await pipeline.execute()
 
 
 async def audit_trail(client: "redis.asyncio.Redis", team: str, *, at_most: int = 200) -> list[AuditEntry]:

@@ -25,6 +25,7 @@ from monitor.responses import (
 from monitor.sinks.alarm_script import decode_alarm, raised_alarm
 from monitor.sinks.audit import add_audit, all_teams
 from monitor.sinks.connection import shown_url
+from monitor.sinks.evidence import keep_answered
 from monitor.sinks.identity import parse_identity
 from monitor.wire import is_name
 
@@ -85,6 +86,8 @@ async def give_feedback(
 ) -> Feedback:
     """Store whether an alarm was right, with the alarm itself, for later adaptation and figures.
 
+    What the alarm can be raised again from stays for a season, too.
+
     Parameters
     ----------
     client : redis.asyncio.Redis
@@ -139,6 +142,8 @@ async def give_feedback(
         )
         add_audit(pipeline, [entry])
         await pipeline.execute()
+        if verdict != "comment":
+            await keep_answered(client, named.team, raised.identity, feedback.at)
     return feedback
 
 

@@ -2,13 +2,15 @@
 
 ``strapwatch:evidence:{team}:<identity>`` is a String with a time to live: a `monitor.evidence_log.StoredEvidence`,
 compressed. The Sorted Set ``strapwatch:evidence:{team}`` knows which there are, by the time of the alarm, so that of
-each team only the last `EVIDENCE_KEPT` stay.
+each team only the last `EVIDENCE_KEPT` stay. Once somebody has said whether the alarm was right, a copy stays for a
+season under ``strapwatch:answered:{team}:<identity>``, the last `ANSWERED_KEPT` of each team.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis.asyncio
+import structlog
 
 from monitor.contract import Alarm
 from monitor.errors import StrapwatchError
@@ -20,12 +22,21 @@ from monitor.sinks.identity import Identity, parse_identity
 EVIDENCE_KEPT: Final = 500
 """Alarms of a team of which it is kept; the oldest leave first."""
 EVIDENCE_KEPT_S: Final = 7 * 24 * 3600
+ANSWERED_KEPT: Final = 200
+ANSWERED_KEPT_S: Final = 270 * 24 * 3600
 _WITH_STRIP: Final = ("completed", "escalated", "raised")
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 def evidence_key(team: str, identity: str = "") -> str:
     """Return the key of one alarm's evidence, or of the Sorted Set of a team."""
     return f"{PREFIX}evidence:{{{team}}}{f':{identity}' if identity else ''}"
+
+
+def answered_key(team: str, identity: str = "") -> str:
+    """Return the key of the evidence of one alarm that was answered, or of the Sorted Set of a team."""
+    return f"{PREFIX}answered:{{{team}}}{f':{identity}' if identity else ''}"
 
 
 async def store_evidence(client: "redis.asyncio.Redis", evidence: Sequence[PackedEvidence]) -> None:
@@ -43,10 +54,54 @@ async def store_evidence(client: "redis.asyncio.Redis", evidence: Sequence[Packe
         pipeline.expire(evidence_key(found.team), EVIDENCE_KEPT_S)
     await pipeline.execute()
     for team in {found.team for found in evidence}:
-        oldest: Any = await client.zrange(evidence_key(team), 0, -(EVIDENCE_KEPT + 1))
-        if oldest:
-            await client.delete(*(evidence_key(team, identity.decode()) for identity in oldest))
-            await client.zrem(evidence_key(team), *oldest)
+        await _let_go(client, evidence_key, team, EVIDENCE_KEPT)
+
+
+async def keep_answered(client: "redis.asyncio.Redis", team: str, identity: str, at: float) -> bool:
+    """Keep the evidence of an alarm that was answered at `at`, Unix seconds, for a season; False if there is none.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached or refuses.
+    """
+    key = answered_key(team, identity)
+    copied = await client.copy(evidence_key(team, identity), key, replace=True)
+    if not copied and not await client.exists(key):
+        return False
+    pipeline: Any = client.pipeline(transaction=False)
+    pipeline.expire(key, ANSWERED_KEPT_S)
+    pipeline.zadd(answered_key(team), {identity: at})
+    pipeline.expire(answered_key(team), ANSWERED_KEPT_S)
+    await pipeline.execute()
+    await _let_go(client, answered_key, team, ANSWERED_KEPT)
+    return True
+
+
+async def answered_evidence(client: "redis.asyncio.Redis", team: str, identity: str) -> StoredEvidence | None:
+    """Return what was kept of an alarm that was answered; None where nothing was, or nothing that can be used.
+
+    Raises
+    ------
+    redis.exceptions.RedisError
+        If the server cannot be reached.
+    """
+    kept: Any = await client.get(answered_key(team, identity))
+    try:
+        return unpacked(kept) if kept is not None else None
+    except ValueError as error:
+        _log.warning("evidence cannot be used", identity=identity, reason=str(error))
+        return None
+
+
+async def _let_go(
+    client: "redis.asyncio.Redis", key_of: Callable[[str, str], str], team: str, most: int
+) -> None:
+    """Let go of a team's oldest evidence, so that at most `most` stay."""
+    oldest: Any = await client.zrange(key_of(team, ""), 0, -(most + 1))
+    if oldest:
+        await client.delete(*(key_of(team, identity.decode()) for identity in oldest))
+        await client.zrem(key_of(team, ""), *oldest)
 
 
 async def stored_evidence(client: "redis.asyncio.Redis", identity: str) -> StoredEvidence:
