@@ -7,7 +7,8 @@ Both sides use this module: the monitor's sink writes, dashboards, receivers and
 ``strapwatch:alarms:{team}``              Stream; field ``alarm``: a MessagePack `monitor.contract.Alarm`, beside the
                                           plain fields ``identity`` and ``transition``
 ``strapwatch:beats:{team}:<athlete>``     Stream, capped; fields of `BeatEntry`
-``strapwatch:athlete:{team}:<athlete>``   Hash with a time to live; field ``state``: a MessagePack `AthleteState`
+``strapwatch:athlete:{team}:<athlete>``   Hash with a time to live; field ``state``: a MessagePack `AthleteState`; the
+                                          others say which monitor writes it, see ``monitor/sinks/writer.lua``
 ``strapwatch:wave:{team}:<athlete>``      pub/sub; MessagePack `WaveMessage`, sent only while somebody listens
 ``strapwatch:teams``                      Set of the teams ever seen
 ``strapwatch:monitor:<id>``               String with a time to live: a MessagePack `MonitorState`

@@ -140,7 +140,7 @@ class Watch:
         self._idle_since: dict[float, float] = {}
         self._owners: dict[tuple[float, int], Athlete] = {}
         self._athletes: dict[Key, Athlete] = {}
-        self._statuses: dict[Key, StatusMessage] = {}
+        self._statuses: dict[tuple[str, str, str], StatusMessage] = {}
         self._lost_by_the_forgotten = 0
         # Whose assembly holds packets back, and who has pieces to be looked at: all others cost a tick nothing.
         self._holding: dict[Key, Athlete] = {}
@@ -492,7 +492,7 @@ class Watch:
         if athlete is None:
             if packet.rate_hz not in self._lines and len(self._lines) >= MAX_RATES:
                 raise PacketError("range", f"more than {MAX_RATES} different sampling rates")
-            athlete = self._athlete(topic.team, topic.athlete, now)
+            athlete = self._athlete(topic.team, topic.athlete, packet.strap, now)
         if athlete.backlogged(most_pieces=MAX_BACKLOG_PIECES, most_s=MAX_BACKLOG_S):
             raise PacketError("backlog", f"more than {MAX_BACKLOG_S:g} s wait to be looked at")
         self.counters.packets += 1
@@ -527,27 +527,35 @@ class Watch:
         else:
             self._holding.pop(key, None)
 
-    def _athlete(self, team: str, name: str, now: float) -> Athlete:
+    def _athlete(self, team: str, name: str, strap: str, now: float) -> Athlete:
         if len(self._athletes) >= MAX_ATHLETES:
             raise PacketError("range", f"more than {MAX_ATHLETES} athletes")
         athlete = Athlete(team, name, StrapAssembly(self._reorder), last_packet_at=now)
-        status = self._statuses.get((team, name))
-        if status is not None:
-            athlete.source, athlete.link.battery = status.source or "", status.battery
+        self._take_status(athlete, strap)
         self._athletes[team, name] = athlete
         return athlete
 
+    def _take_status(self, athlete: Athlete, strap: str) -> None:
+        """Take what a strap said of itself before its samples came."""
+        status = self._statuses.get((athlete.team, athlete.name, strap))
+        if status is not None:
+            athlete.source, athlete.link.battery = status.source or "", status.battery
+
     def _status(self, topic: Topic, payload: bytes, now: float) -> None:
         status = decode_status(payload)
-        key = (topic.team, topic.athlete)
-        if len(self._statuses) < MAX_ATHLETES or key in self._statuses:
-            self._statuses[key] = status
-        athlete = self._athletes.get(key)
+        of_strap = (topic.team, topic.athlete, status.strap)
+        if len(self._statuses) < MAX_ATHLETES or of_strap in self._statuses:
+            self._statuses[of_strap] = status
+        athlete = self._athletes.get((topic.team, topic.athlete))
         if athlete is None:
             return
         strap, boot = athlete.assembly.strap, athlete.assembly.boot
         if not status.online and (status.strap != strap or status.boot < boot):
             # The last will of a connection that another one has replaced.
+            return
+        heard = athlete.online and now - athlete.assembly.progress_at < SILENT_AFTER_S
+        if status.strap != strap and heard:
+            # Another strap under the same name: what it says of itself counts once its samples do.
             return
         athlete.source, athlete.link.battery = status.source or "", status.battery
         if status.online and athlete.ended:
@@ -716,6 +724,9 @@ class Watch:
             self._tell_review(athlete, now, output)
         athlete.pieces[0] = replace(piece, begins=False)
         self._claim(athlete, piece.rate_hz, piece.boot, piece.first_sample)
+        if athlete.strap not in ("", piece.strap):
+            athlete.source, athlete.link.battery = "", None
+            self._take_status(athlete, piece.strap)
         athlete.strap = piece.strap
 
     def _claim(self, athlete: Athlete, rate_hz: float, boot: int, first_sample: int) -> None:

@@ -5,6 +5,8 @@ in the outbox and go out in order when it is back; what they can be raised again
 """
 
 import asyncio
+import hashlib
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -21,51 +23,26 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from monitor.backoff import Backoff
 from monitor.contract import Alarm
 from monitor.evidence_log import KeptEvidence
-from monitor.live_state import (
-    ATHLETE_TTL_S,
-    BEATS_KEPT,
-    BEATS_KEPT_S,
-    CANARY_TEAM,
-    ENDED_TTL_S,
-    HELD_TTL_S,
-    MONITOR_TTL_S,
-    PREFIX,
-    TEAMS_KEY,
-    AthleteState,
-    BeatEntry,
-    athlete_key,
-    beats_key,
-    held_key,
-    monitor_key,
-    wave_key,
-)
+from monitor.live_state import CANARY_TEAM, PREFIX, TEAMS_KEY, BeatEntry
 from monitor.responses import Command
 from monitor.review_queue import ReviewQueue
 from monitor.sinks.alarm_script import AlarmScript
 from monitor.sinks.alarm_tail import acknowledgements, follow_commands
-from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
 from monitor.sinks.connection import open_redis, shown_url
 from monitor.sinks.evidence import store_evidence
 from monitor.sinks.evidence_shelf import EvidenceShelf
+from monitor.sinks.live_writer import LiveWriter
 from monitor.sinks.outbox import Outbox, Waiting
 from monitor.sinks.review import store_reviews
 
 _WATCHED_EVERY_S: Final = 1.0
 _GREETING_S: Final = 1.0
 _FAREWELL_S: Final = 1.0
-_HELD_EVERY_S: Final = 3.0
-_HELD_KNOWN: Final = 20_000
-# Times to live are set anew this often, not with every write: of an athlete's minute, ten seconds may be gone.
-_STATE_EXPIRY_EVERY_S: Final = 10.0
-_BEATS_EXPIRY_EVERY_S: Final = 600.0
-_KEYS_KNOWN: Final = 20_000
 _ALARMS_AT_ONCE: Final = 64
 _WAVES: Final = f"{PREFIX}wave:"
 
 _log = structlog.stdlib.get_logger(__name__)
-_encode = msgspec.msgpack.Encoder().encode
-_beats = msgspec.msgpack.Decoder(BeatEntry)
 
 
 class RedisSink:
@@ -95,6 +72,9 @@ class RedisSink:
         self._shelf = EvidenceShelf(outbox.path.with_name(f"{outbox.path.stem}-evidence"))
         self._on_connection = on_connection
         self._script = AlarmScript(self._client)
+        # Two monitors never share an outbox, and one that starts again has the same.
+        name = f"{socket.gethostname()}:{outbox.path.resolve()}"
+        self._live = LiveWriter(self._client, hashlib.sha256(name.encode()).hexdigest()[:16])
         # SQLite waits for the disk; the event loop must not.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._dropped: Counter[str] = Counter()
@@ -105,8 +85,6 @@ class RedisSink:
         self._alarms_wait = asyncio.Event()
         self._evidence_waits = asyncio.Event()
         self._announced: set[str] = set()
-        self._held_at: dict[str, float] = {}
-        self._expiry_due: dict[str, float] = {}
         self._watched: set[tuple[str, str]] = set()
         self._watched_at = -_WATCHED_EVERY_S
         self._tasks: list[asyncio.Task[None]] = []
@@ -148,9 +126,8 @@ class RedisSink:
             return found
         try:
             for team, athlete in athletes:
-                entries: Any = await self._client.xrevrange(beats_key(team, athlete), count=1)
-                for _, fields in entries:
-                    found[team, athlete] = _beats.decode(fields[b"beat"])
+                if (last := await self._live.last_beat(team, athlete)) is not None:
+                    found[team, athlete] = last
         except (RedisError, OSError) as error:
             self._report_failure(error)
         except (KeyError, msgspec.DecodeError) as error:
@@ -180,23 +157,18 @@ class RedisSink:
         if not self._connected:
             self._count_dropped(batch)
             return
-        names, pipeline = self._pipeline(batch)
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            refused = await self._live.write(batch)
         except (RedisError, OSError) as error:
             self._count_dropped(batch)
             self._report_lost(error)
             return
-        refused = [
-            (name, reply)
-            for name, reply in zip(names, replies, strict=True)
-            if isinstance(reply, Exception) and name != "expiry"
-        ]
         if refused:
             self._count_refused(refused)
 
     async def _tell_reviews(self, reviews: list[ReviewQueue]) -> None:
-        if self._connected:
+        reviews = [review for review in reviews if self._live.writes(review.team, review.athlete)]
+        if self._connected and reviews:
             try:
                 await store_reviews(self._client, reviews)
             except (RedisError, OSError) as error:
@@ -314,70 +286,6 @@ class RedisSink:
             _log.warning("alarms stay in the outbox until the next start", waiting=len(self._outbox))
         self._report_connected(connected=False)
 
-    def _pipeline(self, batch: SinkBatch) -> tuple[list[str], Any]:
-        # The client types pipelines by protocol and decoding; what is put in here needs none of it.
-        pipeline: Any = self._client.pipeline(transaction=False)
-        names: list[str] = []
-        # Commands in their final form: the client's own methods would take longer to make these than to send them.
-        put = pipeline.execute_command
-        for team, athlete, beat in batch.beats:
-            key = beats_key(team, athlete)
-            put("XADD", key, "MAXLEN", "~", BEATS_KEPT, "*", "beat", _encode(beat))
-            names.append("beats")
-            if self._is_due(key, _BEATS_EXPIRY_EVERY_S):
-                put("EXPIRE", key, BEATS_KEPT_S)
-                names.append("expiry")
-        for state in batch.states:
-            key = athlete_key(state.team, state.athlete)
-            put("HSET", key, "state", _encode(state))
-            names.append("states")
-            if self._is_due(key, _STATE_EXPIRY_EVERY_S):
-                put("EXPIRE", key, ATHLETE_TTL_S)
-                names.append("expiry")
-            for identity in self._held_now(state):
-                pipeline.set(held_key(state.team, identity), b"", ex=HELD_TTL_S)
-                names.append("expiry")
-        if teams := {
-            state.team
-            for state in batch.states
-            if self._is_due(f"{TEAMS_KEY}:{state.team}", _STATE_EXPIRY_EVERY_S)
-        }:
-            pipeline.sadd(TEAMS_KEY, *teams)
-            names.append("expiry")
-        for team, athlete, wave in batch.waves:
-            pipeline.publish(wave_key(team, athlete), _encode(wave))
-            names.append("waves")
-        if batch.monitor is not None:
-            kept_s = ENDED_TTL_S if batch.monitor.ended else MONITOR_TTL_S
-            pipeline.set(monitor_key(batch.monitor.monitor_id), _encode(batch.monitor), ex=kept_s)
-            names.append("heartbeats")
-        names += ["audit"] * add_audit(pipeline, batch.audit)
-        return names, pipeline
-
-    def _is_due(self, key: str, every_s: float) -> bool:
-        """Whether a key's time to live is to be set anew; then it counts as done."""
-        now = time.monotonic()
-        if now < self._expiry_due.get(key, 0.0):
-            return False
-        if len(self._expiry_due) > _KEYS_KNOWN:
-            self._expiry_due.clear()
-        self._expiry_due[key] = now + every_s
-        return True
-
-    def _held_now(self, state: AthleteState) -> list[str]:
-        """Return the alarms whose condition we see, and of which we have not said so just now."""
-        now = time.monotonic()
-        if len(self._held_at) > _HELD_KNOWN:
-            self._held_at.clear()
-        seen = [alarm.identity for alarm in state.alarms if not alarm.cleared]
-        due = [
-            identity
-            for identity in seen
-            if now - self._held_at.get(identity, now - HELD_TTL_S) >= _HELD_EVERY_S
-        ]
-        self._held_at.update(dict.fromkeys(due, now))
-        return due
-
     def _count_dropped(self, batch: SinkBatch) -> None:
         for name, count in (
             ("beats", len(batch.beats)),
@@ -429,7 +337,7 @@ class RedisSink:
             failures = 0
             self._lost.clear()
             self._announced.clear()
-            self._expiry_due.clear()
+            self._live.begin()
             self._report_connected(connected=True)
             self._tried.set()
             _log.info("connected to Redis", server=self._shown, alarms_waiting=len(self._outbox))

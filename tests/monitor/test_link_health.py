@@ -51,18 +51,20 @@ def test_a_battery_that_wavers_is_one_alarm() -> None:
     assert kinds == ["onset", "end"]
 
 
-def play(watch: Watch, *, packets: Iterable[int], status_at: dict[int, float], boot: int = 1) -> list[Alarm]:
+def play(
+    watch: Watch, *, packets: Iterable[int], status_at: dict[int, float], boot: int = 1, strap: str = "s"
+) -> list[Alarm]:
     """Let a strap send some of its packets, five a second, and say its charge with some of them."""
     alarms = []
     random = np.random.default_rng(1)
     for number in packets:
         now = number * PACKET / RATE_HZ
         if number in status_at:
-            status = StatusMessage(version=1, strap="s", online=True, boot=boot, battery=status_at[number])
+            status = StatusMessage(version=1, strap=strap, online=True, boot=boot, battery=status_at[number])
             watch.receive(Topic("t", "a", "status"), encode(status), now)
         packet = SamplePacket(
             version=1,
-            strap="s",
+            strap=strap,
             boot=boot,
             sequence=number,
             first_sample=number * PACKET,
@@ -104,3 +106,22 @@ def test_an_alarm_of_the_link_moves_with_its_athlete(moved_at: int) -> None:
     alarms += play(second, packets=[k for k in sent if k >= moved_at], status_at=charge)
     assert [(a.kind, a.transition) for a in alarms] == [(a.kind, a.transition) for a in stays]
     assert len({a.identity for a in alarms}) == 2
+
+
+def test_what_another_strap_says_counts_once_its_samples_do() -> None:
+    """A second strap under a name that is heard changes neither charge nor source, until it has taken the name over."""
+    watch, topic = Watch(classifier=None), Topic("t", "a", "status")
+    first, second = (
+        StatusMessage(version=1, strap=strap, online=True, boot=1, battery=battery, source=source)
+        for strap, battery, source in (("s", 0.9, "mitdb/100"), ("s2", 0.1, "mitdb/200"))
+    )
+    watch.receive(topic, encode(first), 0.0)
+    play(watch, packets=range(50), status_at={})
+    watch.receive(topic, encode(second), 9.9)
+    assert play(watch, packets=range(50, 100), status_at={}) == []
+    (state,) = watch.tick(30.0).states
+    assert (state.strap, state.source) == ("s", "mitdb/100")
+    alarms = play(watch, packets=range(200, 260), status_at={}, strap="s2")
+    assert [(alarm.kind, alarm.strap) for alarm in alarms] == [("battery_low", "s2")]
+    (state,) = watch.tick(60.0).states
+    assert (state.strap, state.source) == ("s2", "mitdb/200")

@@ -1,17 +1,20 @@
 """Two monitors over the same straps: whoever began when, there is one alarm, and one acknowledgement for both."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from monitor.contract import Alarm, RhythmKind
 from monitor.embedded import GuardedServer
-from monitor.live_state import held_key
+from monitor.live_state import AthleteState, BeatEntry, athlete_key, beats_key, held_key
 from monitor.sinks import AlarmScript, Outbox, RedisSink, acknowledge, known_alarms, open_redis
+from monitor.sinks.live_writer import WRITER_S
 from monitor.watch import Watch
 from monitor.wire import Topic, encode
 from simulators.ledger import Ledger
@@ -96,6 +99,95 @@ async def test_monitors_that_began_at_different_times_tell_one_alarm(
             watch.acknowledge(acknowledged, SECONDS)
             (state,) = watch.tick(SECONDS).states
             assert [alarm.acknowledged_by for alarm in state.alarms] == ["Dr. Who"]
+
+
+@pytest.fixture(scope="module")
+def worn() -> list[bytes]:
+    """Return the packets of a strap that is worn well for a minute, four a second."""
+    record = synthesize(SyntheticAthlete(), seconds=SECONDS, rate_hz=250.0, seed=1)
+    strap = Strap(record=record, team="t", athlete="a", strap="s", boot=1)
+    return [encode(scheduled.packet) for scheduled in strap.packets(start_at=0.0)]
+
+
+async def beats_told(client: Any) -> list[int]:
+    """Return the R peaks in the athlete's Stream, in order."""
+    entries = await client.xrange(beats_key("t", "a"))
+    return [msgspec.msgpack.decode(fields[b"beat"], type=BeatEntry).r_sample for _, fields in entries]
+
+
+async def beats_counted(client: Any) -> int:
+    """Return how many beats the athlete has by the state that stands."""
+    state = msgspec.msgpack.decode(await client.hget(athlete_key("t", "a"), "state"), type=AthleteState)
+    return sum(state.counts.values())
+
+
+async def test_of_two_monitors_one_writes_how_an_athlete_is(
+    redis_server: GuardedServer, client: Any, tmp_path: Path, worn: list[bytes]
+) -> None:
+    """Counts never go to and fro, each beat is told once; where the writer stops the other goes on without a gap."""
+    watches = [Watch(classifier=None) for _ in range(2)]
+    topic = Topic("t", "a", "samples")
+    counted = []
+    async with sinks(redis_server, tmp_path, 2) as (first, second):
+        for number, payload in enumerate(worn):
+            now = number / 4.0
+            for watch, sink, begin, end in ((watches[0], first, 0, 160), (watches[1], second, 100, 240)):
+                if begin <= number < end:
+                    watch.receive(topic, payload, now)
+                    await sink.write(watch.tick(now))
+            counted.append(await beats_counted(client))
+            if number == 180:
+                # The first is gone: by the server's clock it stays the writer a little longer.
+                before = len(await beats_told(client))
+                await asyncio.sleep(WRITER_S + 0.2)
+        told = await beats_told(client)
+        assert counted[:160] == sorted(counted[:160])
+        assert counted[170] == counted[159]
+        assert counted[-1] < counted[159]
+        assert len(told) > before + 15
+        assert told == sorted(set(told))
+        rr = np.diff(told) / 250.0
+        assert rr.max() < 1.3
+
+
+async def test_a_monitor_that_hears_the_strap_becomes_the_writer_at_once(
+    redis_server: GuardedServer, client: Any, tmp_path: Path, worn: list[bytes]
+) -> None:
+    """One whose broker is away goes on saying that the strap is silent; the one that hears it says how it is."""
+    watches = [Watch(classifier=None) for _ in range(2)]
+    topic = Topic("t", "a", "samples")
+    async with sinks(redis_server, tmp_path, 2) as both:
+        for number, payload in enumerate(worn[:120]):
+            now = number / 4.0
+            for which, (watch, sink) in enumerate(zip(watches, both, strict=True)):
+                if which == 1 or number < 60:
+                    watch.receive(topic, payload, now)
+                await sink.write(watch.tick(now))
+        raw = await client.hget(athlete_key("t", "a"), "state")
+        state = msgspec.msgpack.decode(raw, type=AthleteState)
+        # It is told once a second; the last packet came at 29.75 s.
+        assert state.last_packet_at >= 28.75
+        assert not state.alarms
+        told = await beats_told(client)
+        assert told == sorted(set(told))
+        assert (np.diff(told) / 250.0).max() < 1.3
+
+
+async def test_a_server_that_has_forgotten_the_script_is_given_it_again(
+    redis_server: GuardedServer, client: Any, tmp_path: Path, worn: list[bytes]
+) -> None:
+    """No state is lost over it."""
+    watch = Watch(classifier=None)
+    async with sinks(redis_server, tmp_path, 1) as (sink,):
+        for number, payload in enumerate(worn[:40]):
+            await client.script_flush()
+            watch.receive(Topic("t", "a", "samples"), payload, number / 4.0)
+            batch = watch.tick(number / 4.0)
+            await sink.write(batch)
+            if batch.states:
+                raw = await client.hget(athlete_key("t", "a"), "state")
+                assert msgspec.msgpack.decode(raw, type=AthleteState) == batch.states[-1]
+        assert not sink.dropped
 
 
 async def test_an_alarm_that_no_monitor_sees_any_more_hides_nothing(client: Any) -> None:
