@@ -29,7 +29,7 @@ _WINDOW_S: Final = 0.83
 
 _CONDITION: Final[Mapping[str, str]] = {
     "pause": f"no R peak for {_LIMITS.pause_s:g} s (per athlete), neither over a gap nor in ventricular fibrillation",
-    "long_pause": f"no R peak for {_LIMITS.long_pause_s:g} s",
+    "long_pause": f"no R peak for {_LIMITS.long_pause_s:g} s; a `pause` that was told rises to it",
     "asystole": (
         f"no R peak for {_LIMITS.asystole_s:g} s, whatever the quality; added up over short gaps; while an electrode's "
         f"pop blocks the amplifier, {pauses.BLOCKED_FACTOR} times that"

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from monitor.alarm_inputs import Whose
-from monitor.catalogue import AlarmRule, Kind
+from monitor.catalogue import AlarmRule, Kind, answer_within_s
 from monitor.contract import Alarm
 from monitor.live_state import ActiveAlarm
 
@@ -62,10 +62,11 @@ def is_of(alarm: Alarm, whose: Whose) -> bool:
 
 def is_unanswered(known: Open, rule: AlarmRule, now: float) -> bool:
     """Whether an alarm has waited too long for somebody to acknowledge it."""
-    if rule.answer_within_s is None or known.acknowledged_by or known.unanswered:
+    within_s = answer_within_s(rule, known.alarm.priority)
+    if within_s is None or known.acknowledged_by or known.unanswered:
         return False
     # What is over and needs nobody's word calls nobody either.
-    return not (known.over and not rule.latched) and now - known.asked_at >= rule.answer_within_s
+    return not (known.over and not rule.latched) and now - known.asked_at >= within_s
 
 
 def same_episode(own: AthleteAlarms, alarm: Alarm, whose: Whose) -> Open | None:
@@ -112,6 +113,7 @@ def shown(known: Open, rule: AlarmRule) -> ActiveAlarm:
     """Return an open alarm as an athlete's state lists it."""
     alarm = known.alarm
     asks = not known.acknowledged_by and not known.unanswered
+    within_s = answer_within_s(rule, alarm.priority)
     return ActiveAlarm(
         identity=alarm.identity,
         kind=alarm.kind,
@@ -125,7 +127,7 @@ def shown(known: Open, rule: AlarmRule) -> ActiveAlarm:
         acknowledged_at=known.acknowledged_at,
         strap=alarm.strap,
         escalated=known.escalated,
-        answer_by=known.asked_at + rule.answer_within_s if asks and rule.answer_within_s is not None else 0.0,
+        answer_by=known.asked_at + within_s if asks and within_s is not None else 0.0,
         unanswered=known.unanswered,
         repeats=known.repeats,
     )

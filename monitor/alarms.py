@@ -9,7 +9,6 @@ Priorities, latching, delays and pauses follow IEC 60601-1-8 in spirit and words
 """
 
 from collections.abc import Iterable, Mapping
-from math import isnan
 from typing import Final
 
 import msgspec
@@ -28,21 +27,10 @@ from monitor.alarm_inputs import (
     Recorder,
     Whose,
 )
+from monitor.alarm_life import COMPLETE_AFTER_S, MAX_LATCHED, AlarmLife
 from monitor.alarm_pauses import Pauses
-from monitor.alarm_state import (
-    SAME_EPISODE_S,
-    AthleteAlarms,
-    Held,
-    Open,
-    Over,
-    count_repeat,
-    is_of,
-    is_unanswered,
-    nearest_open,
-    same_episode,
-    shown,
-)
-from monitor.catalogue import AlarmRule, Kind, RuleChange, changed_rules, escalates
+from monitor.alarm_state import SAME_EPISODE_S, AthleteAlarms, shown
+from monitor.catalogue import Kind, RuleChange, changed_rules
 from monitor.contract import PRIORITIES, Alarm, Priority, RhythmEvent, RowState
 from monitor.live_state import ActiveAlarm, by_urgency
 from monitor.responses import AuditEntry, Command
@@ -59,10 +47,6 @@ __all__ = [
 ]
 
 VERSION: Final = 3
-COMPLETE_AFTER_S: Final = 5.0
-"""The strip goes on this long after the alarm was known; then the alarm is told again, complete."""
-MAX_LATCHED: Final = 20
-"""Alarms that one athlete may have open at once; beyond it the oldest of the least urgent that are over leave."""
 MAX_UNWATCHED: Final = 10_000
 """Athletes with open alarms; beyond it the one whose alarms have been over longest leaves."""
 
@@ -85,43 +69,44 @@ class AlarmMachine:
         settings_hash: str = "",
         changes: Mapping[Kind, RuleChange] | None = None,
     ) -> None:
-        self._model = model
-        self._settings_hash = settings_hash
         self._changes = dict(changes or {})
-        self._rules = changed_rules(self._changes)
+        self._life = AlarmLife(changed_rules(self._changes), model=model, settings_hash=settings_hash)
         self._recorder: Recorder | None = None
         self._athletes: dict[tuple[str, str], AthleteAlarms] = {}
         self._pauses = Pauses()
-        self._changed = False
 
     def take(self, given: Input) -> list[Alarm]:  # noqa: C901 - one case an input, and nothing in them
         """Take any input; the methods below are the same by name."""
-        self._changed = False
+        life, told = self._life, []
+        life.changed = False
         match given:
             case OnEvent(whose, event, now, for_good):
-                told = self._event(whose, event, now, for_good=for_good)
+                told = life.event(self._own(whose), whose, event, now, for_good=for_good)
             case OnSamples(whose, end_sample, now, signal_ends):
-                told = self._advance(whose, end_sample, now, signal_ends=signal_ends)
+                own = self._athletes.get((whose.team, whose.athlete), AthleteAlarms())
+                told = life.move_on(own, whose, end_sample, now, signal_ends=signal_ends)
             case OnTick(now):
                 told = self._tick(now)
             case OnAcknowledgement(team, athlete, identity, by, now):
-                told = self._acknowledge(team, athlete, identity, by, now)
+                own = self._athletes.get((team, athlete), AthleteAlarms())
+                told = life.acknowledge(own, identity, by, now)
             case OnCommand(command, now):
                 self._pauses.command(command, self._most_urgent(command.team, command.athlete), now)
-                told, self._changed = [], True
+                life.changed = True
             case OnBootEnd(team, athlete, boot, now):
-                told = self._end_boot(team, athlete, boot, now)
+                own = self._athletes.get((team, athlete), AthleteAlarms())
+                told = life.end_boot(own, boot, now)
             case OnRules(changes, settings_hash, _, model):
-                self._changes, self._rules = changes, changed_rules(changes)
-                self._settings_hash = settings_hash
-                self._model = self._model if model is None else model
-                told, self._changed = [], True
+                self._changes, life.rules = changes, changed_rules(changes)
+                life.settings_hash = settings_hash
+                life.model = life.model if model is None else model
+                life.changed = True
             case OnImport(team, athlete, alarms):
                 self._athletes[team, athlete] = msgspec.msgpack.decode(alarms, type=AthleteAlarms)
-                told, self._changed = [], True
+                life.changed = True
         for alarm in told:
             self._pauses.sounds(alarm)
-        if self._recorder is not None and (told or self._changed):
+        if self._recorder is not None and (told or life.changed):
             self._recorder.record(given)
             if self._recorder.is_full:
                 self._recorder.begin(self.checkpoint())
@@ -134,7 +119,7 @@ class AlarmMachine:
 
     def checkpoint(self) -> list[Input]:
         """Return inputs that bring another machine to where this one is, except for pauses, which tell no alarm."""
-        rules = OnRules(dict(self._changes), self._settings_hash, 0.0, self._model)
+        rules = OnRules(dict(self._changes), self._life.settings_hash, 0.0, self._life.model)
         own = [
             OnImport(team, athlete, msgspec.msgpack.encode(alarms))
             for (team, athlete), alarms in self._athletes.items()
@@ -212,7 +197,7 @@ class AlarmMachine:
         """Return the alarms of one athlete that belong on screen, most urgent first."""
         own = self._athletes.get((team, athlete))
         return (
-            by_urgency([shown(known, self._rules[known.alarm.kind]) for known in own.open.values()])
+            by_urgency([shown(known, self._life.rules[known.alarm.kind]) for known in own.open.values()])
             if own
             else []
         )
@@ -248,82 +233,16 @@ class AlarmMachine:
         except (KeyError, msgspec.DecodeError) as error:
             raise ValueError(f"alarm state is damaged: {error}") from error
 
-    # --- what each input does --------------------------------------------------------------------------------------
-
-    def _event(self, whose: Whose, event: RhythmEvent, now: float, *, for_good: bool) -> list[Alarm]:
-        rule = self._rules[event.kind]
-        own = self._own(whose)
-        # What was over before this event came to be known is over, however long the block that brings both.
-        told = self._move_on(own, whose, event.known_sample, now)
-        alarm = self._alarm(whose, event, rule, now)
-        known = same_episode(own, alarm, whose)
-        held = own.held.get(event.kind)
-        self._changed = True
-        if event.transition == "onset" and known is None:
-            told += self._begin(own, alarm, rule, whose)
-        elif event.transition == "onset" and known is not None:
-            known.last_episode = alarm.episode
-            known.over_at_sample = None
-        elif known is None:
-            told += self._change_held(own, held, alarm, event, whose) if held is not None else []
-        elif event.transition == "update":
-            told += self._escalate(known, alarm, event, now)
-        else:
-            told += self._end(own, known, event, rule, whose, now, for_good=for_good)
-        return told
-
-    def _advance(self, whose: Whose, end_sample: int, now: float, *, signal_ends: bool) -> list[Alarm]:
-        own = self._athletes.get((whose.team, whose.athlete))
-        return self._move_on(own, whose, end_sample, now, signal_ends=signal_ends) if own else []
-
     def _tick(self, now: float) -> list[Alarm]:
         told = []
         if self._pauses.expire(now):
-            self._changed = True
+            self._life.changed = True
         for key in list(self._athletes):
             own = self._athletes[key]
-            for identity, known in list(own.open.items()):
-                rule = self._rules[known.alarm.kind]
-                if is_unanswered(known, rule, now):
-                    known.unanswered = True
-                    told.append(msgspec.structs.replace(known.alarm, transition="unanswered", at=now, by=""))
-                self._drop_if_done(own, identity, now)
+            told += self._life.tick(own, now)
             if not (own.open or own.held or own.over):
                 del self._athletes[key]
         return told
-
-    def _acknowledge(self, team: str, athlete: str, identity: str, by: str, now: float) -> list[Alarm]:
-        own = self._athletes.get((team, athlete), AthleteAlarms())
-        known = own.open.get(identity) or nearest_open(own, identity)
-        if known is None or known.acknowledged_by:
-            return []
-        known.acknowledged_by, known.acknowledged_at = by, now
-        acknowledged = msgspec.structs.replace(known.alarm, transition="acknowledged", at=now, by=by)
-        self._drop_if_done(own, known.alarm.identity, now)
-        return [acknowledged]
-
-    def _end_boot(self, team: str, athlete: str, boot: int, now: float) -> list[Alarm]:
-        told = []
-        own = self._athletes.get((team, athlete), AthleteAlarms())
-        for kind in [kind for kind, held in own.held.items() if held.alarm.boot == boot]:
-            del own.held[kind]
-            self._changed = True
-        for kind in [kind for kind, over in own.over.items() if over.boot == boot]:
-            del own.over[kind]
-            self._changed = True
-        for identity, known in list(own.open.items()):
-            if known.alarm.boot != boot:
-                continue
-            self._changed = True
-            known.complete_at_sample = None
-            if not known.over:
-                told.append(self._clear(own, known, known.alarm.known_sample, now))
-                own.over.pop(known.alarm.kind, None)
-            else:
-                self._drop_if_done(own, identity, now)
-        return told
-
-    # --- steps of an alarm's life ----------------------------------------------------------------------------------
 
     def _own(self, whose: Whose) -> AthleteAlarms:
         key = (whose.team, whose.athlete)
@@ -336,160 +255,6 @@ class AlarmMachine:
                 self._athletes.pop(next(over, key), None)
             self._athletes[key] = AthleteAlarms()
         return self._athletes[key]
-
-    def _begin(self, own: AthleteAlarms, alarm: Alarm, rule: AlarmRule, whose: Whose) -> list[Alarm]:
-        raise_at = alarm.known_sample + round(rule.onset_delay_s * whose.rate_hz)
-        over = own.over.get(alarm.kind)
-        repeats = False
-        if (
-            over is not None
-            and (over.strap, over.boot) == (whose.strap, whose.boot)
-            and rule.priority != "high"
-        ):
-            until = over.sample + round(rule.repeat_after_s * whose.rate_hz)
-            repeats = until > raise_at
-            raise_at = max(raise_at, until)
-        if raise_at > alarm.known_sample:
-            own.held[alarm.kind] = Held(alarm, raise_at, repeats)
-            return []
-        return [self._raise(own, alarm, whose)]
-
-    def _raise(self, own: AthleteAlarms, alarm: Alarm, whose: Whose) -> Alarm:
-        complete_at = (
-            None if alarm.technical else alarm.known_sample + round(COMPLETE_AFTER_S * whose.rate_hz)
-        )
-        own.open[alarm.identity] = Open(
-            alarm, complete_at_sample=complete_at, last_episode=alarm.episode, asked_at=alarm.at
-        )
-        over = [known for known in own.open.values() if known.over]
-        if len(own.open) > MAX_LATCHED and over:
-            least = max(over, key=lambda known: (PRIORITIES.index(known.alarm.priority), -known.alarm.at))
-            del own.open[least.alarm.identity]
-        return alarm
-
-    def _change_held(
-        self, own: AthleteAlarms, held: Held, alarm: Alarm, event: RhythmEvent, whose: Whose
-    ) -> list[Alarm]:
-        """Let an event change what is held back: it ends untold, or becomes urgent and is told at once."""
-        if event.transition == "end":
-            del own.held[event.kind]
-            if held.repeats:
-                count_repeat(own, event.kind)
-            return []
-        if not escalates(event):
-            return []
-        del own.held[event.kind]
-        urgent = msgspec.structs.replace(
-            alarm, priority="high", episode=held.alarm.episode, onset_at=held.alarm.onset_at
-        )
-        return [self._raise(own, urgent, whose)]
-
-    def _end(
-        self,
-        own: AthleteAlarms,
-        known: Open,
-        event: RhythmEvent,
-        rule: AlarmRule,
-        whose: Whose,
-        now: float,
-        *,
-        for_good: bool,
-    ) -> list[Alarm]:
-        """Let a condition be over: at once, or once it has stayed away long enough."""
-        reach = known.alarm.episode + round(SAME_EPISODE_S * whose.rate_hz)
-        over_at = max(reach, event.known_sample + round(rule.clear_delay_s * whose.rate_hz))
-        if not for_good and over_at >= event.known_sample and (over_at == reach or rule.clear_delay_s > 0):
-            known.over_at_sample = over_at
-            return []
-        return [self._clear(own, known, event.known_sample, now)]
-
-    def _escalate(self, known: Open, alarm: Alarm, event: RhythmEvent, now: float) -> list[Alarm]:
-        if known.alarm.priority == "high" or not escalates(event):
-            return []
-        known.alarm = msgspec.structs.replace(
-            alarm,
-            transition="escalated",
-            priority="high",
-            episode=known.alarm.episode,
-            onset_at=known.alarm.onset_at,
-        )
-        # Whoever acknowledged the lesser alarm has not seen this one.
-        known.acknowledged_by, known.acknowledged_at = "", 0.0
-        known.asked_at, known.escalated, known.unanswered = now, True, False
-        return [known.alarm]
-
-    def _move_on(
-        self, own: AthleteAlarms, whose: Whose, end_sample: int, now: float, *, signal_ends: bool = False
-    ) -> list[Alarm]:
-        """Tell what is due once all samples before `end_sample` are known."""
-        told = []
-        for kind, over in list(own.over.items()):
-            if over.sample + self._rules[kind].repeat_after_s * whose.rate_hz < end_sample:
-                del own.over[kind]
-                self._changed = True
-        for kind, held in list(own.held.items()):
-            if is_of(held.alarm, whose) and end_sample > held.raise_at_sample:
-                del own.held[kind]
-                late = msgspec.structs.replace(held.alarm, known_sample=held.raise_at_sample, at=now)
-                told.append(self._raise(own, late, whose))
-        for known in list(own.open.values()):
-            if not is_of(known.alarm, whose):
-                continue
-            complete_at = known.complete_at_sample
-            if complete_at is not None and (signal_ends or end_sample >= complete_at):
-                known_sample = max(min(complete_at, end_sample - 1), known.alarm.known_sample)
-                told.append(
-                    msgspec.structs.replace(
-                        known.alarm, transition="completed", known_sample=known_sample, at=now
-                    )
-                )
-                known.complete_at_sample = None
-            if known.over_at_sample is not None and end_sample > known.over_at_sample:
-                told.append(self._clear(own, known, known.over_at_sample, now))
-        return told
-
-    def _clear(self, own: AthleteAlarms, known: Open, known_sample: int, now: float) -> Alarm:
-        known.over = True
-        known.over_at_sample = None
-        alarm = known.alarm
-        if self._rules[alarm.kind].repeat_after_s > 0:
-            own.over[alarm.kind] = Over(alarm.strap, alarm.boot, known_sample)
-        self._drop_if_done(own, alarm.identity, now)
-        return msgspec.structs.replace(alarm, transition="cleared", known_sample=known_sample, at=now)
-
-    def _drop_if_done(self, own: AthleteAlarms, identity: str, now: float) -> None:
-        known = own.open[identity]
-        if not known.over or known.complete_at_sample is not None:
-            return
-        rule = self._rules[known.alarm.kind]
-        if known.acknowledged_by or (not rule.latched and now - known.alarm.at >= rule.display_s):
-            del own.open[identity]
-            self._changed = True
-
-    # --- what is told ----------------------------------------------------------------------------------------------
-
-    def _alarm(self, whose: Whose, event: RhythmEvent, rule: AlarmRule, now: float) -> Alarm:
-        return Alarm(
-            team=whose.team,
-            athlete=whose.athlete,
-            strap=whose.strap,
-            boot=whose.boot,
-            kind=event.kind,
-            episode=event.episode,
-            transition="raised",
-            priority=rule.priority,
-            technical=rule.technical,
-            known_sample=event.known_sample,
-            rate_hz=whose.rate_hz,
-            at=now,
-            onset_at=whose.at(event.onset_sample),
-            rate_bpm=None if isnan(event.rate_bpm) else event.rate_bpm,
-            quality=event.quality,
-            message=rule.sentence(event),
-            action=rule.action,
-            model=self._model,
-            settings_hash=self._settings_hash,
-        )
 
     def _most_urgent(self, team: str, athlete: str) -> Priority | None:
         """Return the most urgent priority among the open alarms of an athlete, or of a whole team."""

@@ -12,7 +12,15 @@ from typing import Final
 
 import msgspec
 
-from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, Priority, RhythmEvent, RhythmKind, TechnicalKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    PRIORITIES,
+    UNSURE_LABEL,
+    Priority,
+    RhythmEvent,
+    RhythmKind,
+    TechnicalKind,
+)
 
 Kind = RhythmKind | TechnicalKind
 
@@ -96,6 +104,8 @@ def changed_rules(changes: Mapping[Kind, RuleChange]) -> Mapping[Kind, AlarmRule
         given = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
         if given.get("answer_within_s") == 0:
             given["answer_within_s"] = None
+        elif "priority" in given and "answer_within_s" not in given and not rules[kind].technical:
+            given["answer_within_s"] = _ANSWER_WITHIN_S[given["priority"]]
         rules[kind] = replace(rules[kind], **given)
     return MappingProxyType(rules)
 
@@ -116,6 +126,17 @@ def escalates(event: RhythmEvent) -> bool:
         and run_beats(event) >= SUSTAINED_RUN_BEATS
         and event.rate_bpm >= TACHYCARDIC_RUN_BPM
     )
+
+
+def answer_within_s(rule: AlarmRule, priority: Priority) -> float | None:
+    """Return within how many seconds an alarm wants an answer that has a priority of its own; None: never.
+
+    One that has risen above the priority of its rule waits no longer than others of that priority.
+    """
+    if PRIORITIES.index(priority) >= PRIORITIES.index(rule.priority):
+        return rule.answer_within_s
+    given = [seconds for seconds in (rule.answer_within_s, _ANSWER_WITHIN_S[priority]) if seconds is not None]
+    return min(given, default=None)
 
 
 _ANSWER_WITHIN_S: Final[Mapping[Priority, float | None]] = MappingProxyType(
@@ -206,8 +227,8 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
             latched=True,
         ),
         "pause": _heart(
-            "medium",
-            "STOP the athlete, ask how they feel",
+            "low",
+            "Ask the athlete how they feel",
             lambda e: f"No heartbeat for {e.duration_s:.1f} s.",
             latched=True,
         ),

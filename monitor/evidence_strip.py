@@ -4,7 +4,9 @@ import datetime as dt
 from dataclasses import replace
 from typing import Final
 
-from monitor.contract import UNSURE, WINDOW_POINTS, WINDOW_S, Alarm, Strip
+import numpy as np
+
+from monitor.contract import UNSURE, WINDOW_POINTS, WINDOW_S, Alarm, FloatArray, Strip
 from monitor.dashboard.alarm_list import clock
 from monitor.dashboard.pieces import kind_words
 from monitor.evidence import millivolts
@@ -12,6 +14,10 @@ from monitor.strip_drawing import ROW_S, BeatMark, PaperStrip, Tone, terminal_st
 
 INBOX_BEFORE_S: Final = 4.0
 INBOX_AFTER_S: Final = 6.0
+MARK_REACH_S: Final = 0.08
+"""A beat's mark stands on the highest point this near to its R peak as the detector gives it."""
+DOWNWARD_FROM: Final = 1.5
+"""Or on the lowest, where the complex goes down by so many times more than up."""
 _TONES: Final[dict[str, Tone]] = {"V": "missed", "S": "extra", "F": "extra"}
 _USUAL_ROWS: Final = 4
 
@@ -19,18 +25,32 @@ _USUAL_ROWS: Final = 4
 def paper_strip(alarm: Alarm, strip: Strip) -> PaperStrip:
     """Return a strip for the drawing; its clock reads 0 at the onset."""
     when = dt.datetime.fromtimestamp(alarm.onset_at or alarm.at).astimezone()
+    signal = millivolts(strip.microvolts)
     return PaperStrip(
-        millivolts=millivolts(strip.microvolts),
+        millivolts=signal,
         rate_hz=strip.rate_hz,
         first_sample=strip.first_sample,
         title=f"{alarm.athlete}  {kind_words(alarm.kind)}: {alarm.message}",
         caption=f"onset {when:%Y-%m-%d %H:%M:%S} at sample {alarm.episode}, 0 s on the scale; {_state(alarm)}",
         beats=tuple(
-            BeatMark(r, "?" if label == UNSURE else label, _TONES.get(label, "plain"))
+            BeatMark(_peak(signal, strip, r), "?" if label == UNSURE else label, _TONES.get(label, "plain"))
             for r, label, _ in strip.beats
         ),
         clock_s=(strip.first_sample - alarm.episode) / strip.rate_hz,
     )
+
+
+def _peak(signal: FloatArray, strip: Strip, r_sample: int) -> int:
+    """Return where the eye sees the peak of a beat: the detector puts the beats of wide complexes on their slope."""
+    reach, at = round(MARK_REACH_S * strip.rate_hz), r_sample - strip.first_sample
+    begin = max(at - reach, 0)
+    near = signal[begin : at + reach + 1]
+    if not 0 <= at < len(signal):
+        return r_sample
+    level = float(np.median(signal[max(at - 4 * reach, 0) : at + 4 * reach]))
+    up, down = float(near.max()) - level, level - float(near.min())
+    found = int(near.argmin()) if down > DOWNWARD_FROM * up else int(near.argmax())
+    return strip.first_sample + begin + found
 
 
 def printed_strip(alarm: Alarm, strip: Strip) -> PaperStrip:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from monitor.catalogue import CATALOGUE, AlarmRule, Kind
+from monitor.catalogue import CATALOGUE, AlarmRule, Kind, answer_within_s
 from monitor.contract import Alarm
 
 GRACE_S: Final = 5.0
@@ -42,8 +42,9 @@ class Answers:
         """Take a transition that was added to a Stream at `told_at`, Unix seconds by the server's clock."""
         rule = self._rules[alarm.kind]
         if alarm.transition in ("raised", "escalated"):
-            if rule.answer_within_s is not None:
-                self._asked[alarm.identity] = _Asked(alarm, told_at + rule.answer_within_s + GRACE_S)
+            within_s = answer_within_s(rule, alarm.priority)
+            if within_s is not None:
+                self._asked[alarm.identity] = _Asked(alarm, told_at + within_s + GRACE_S)
             if len(self._asked) > _KEPT:
                 del self._asked[next(iter(self._asked))]
         elif alarm.transition in ("acknowledged", "unanswered") or (

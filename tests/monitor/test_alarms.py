@@ -123,6 +123,71 @@ def test_escalation_asks_for_attention_again() -> None:
     assert len(machine.acknowledge("t", "a", "t.a.1.ventricular_run.3600", "y", 12.0)) == 1
 
 
+def silence(
+    machine: AlarmMachine, kind: RhythmKind, after_s: float, transition: EpisodeTransition = "onset"
+) -> list[Alarm]:
+    """Let a silence from sample 3600 on become, or end being, what it is called."""
+    known = 3600 + round(after_s * RATE_HZ)
+    return machine.event(WHOSE, event(kind, transition, known=known), 10.0 + after_s)
+
+
+def test_a_pause_that_grows_is_one_alarm_that_rises() -> None:
+    """Three seconds without a beat raise the alarm of two seconds, under its identity; who answered is asked again."""
+    machine = AlarmMachine()
+    (raised,) = silence(machine, "pause", 2.45)
+    assert raised.priority == "low"
+    machine.acknowledge("t", "a", raised.identity, "x", 12.6)
+    (risen,) = silence(machine, "long_pause", 3.45)
+    assert (risen.identity, risen.transition, risen.priority) == (raised.identity, "escalated", "medium")
+    assert risen.message == "No heartbeat for 3.5 s."
+    assert risen.action == CATALOGUE["long_pause"].action
+    (active,) = machine.active("t", "a")
+    assert (active.priority, active.acknowledged_by) == ("medium", "")
+    told = silence(machine, "pause", 3.6, "end") + silence(machine, "long_pause", 3.6, "end")
+    told += machine.advance(WHOSE, 100_000, 20.0)
+    assert [(alarm.identity, alarm.transition) for alarm in told] == [
+        (raised.identity, "completed"), (raised.identity, "cleared"),
+    ]  # fmt: skip
+
+
+def test_an_asystole_takes_the_place_of_its_pause() -> None:
+    """It is an alarm of its own, that no other can hold back; of the pause that it was nothing stays on screen."""
+    machine = AlarmMachine()
+    (pause,) = silence(machine, "pause", 2.45)
+    silence(machine, "long_pause", 3.45)
+    raised, cleared = silence(machine, "asystole", 4.45)
+    assert (raised.kind, raised.transition, raised.priority) == ("asystole", "raised", "high")
+    assert (cleared.identity, cleared.transition) == (pause.identity, "cleared")
+    assert [alarm.kind for alarm in machine.active("t", "a")] == ["asystole"]
+    assert silence(machine, "pause", 7.0, "end") + silence(machine, "long_pause", 7.0, "end") == []
+    assert silence(machine, "long_pause", 7.0) == []
+    told = silence(machine, "asystole", 7.0, "end") + machine.advance(WHOSE, 100_000, 20.0)
+    assert {alarm.kind for alarm in told} == {"asystole"}
+
+
+def test_a_pause_that_was_never_told_holds_back_no_longer_one() -> None:
+    """With an onset delay of its own, or a limit that is higher, each name of a silence is told once it is due."""
+    machine = AlarmMachine(changes={"pause": RuleChange(onset_delay_s=2.0)})
+    assert silence(machine, "pause", 2.45) == []
+    (long,) = silence(machine, "long_pause", 3.45)
+    assert (long.kind, long.transition) == ("long_pause", "raised")
+    assert [a for a in machine.advance(WHOSE, 100_000, 20.0) if a.kind == "pause"] == []
+    assert silence(machine, "pause", 3.6) == []
+
+
+def test_what_has_risen_waits_no_longer_than_others_of_its_priority() -> None:
+    """A run that has become high leaves the building after a minute, as an asystole does; so does what is set so."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_run", beats=3), 10.0)
+    machine.event(WHOSE, event("ventricular_run", "update", beats=6), 11.0)
+    assert [a.answer_by for a in machine.active("t", "a")] == [71.0]
+    assert machine.tick(70.9) == []
+    assert [(a.transition, a.priority) for a in machine.tick(71.0)] == [("unanswered", "high")]
+    set_high = AlarmMachine(changes={"bigeminy": RuleChange(priority="high")})
+    set_high.event(WHOSE, event("bigeminy"), 10.0)
+    assert [a.transition for a in set_high.tick(70.0)] == ["unanswered"]
+
+
 def test_a_slow_run_does_not_escalate() -> None:
     """Six ventricular beats at 80 bpm are no tachycardia."""
     machine = AlarmMachine()

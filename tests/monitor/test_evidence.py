@@ -19,7 +19,7 @@ from monitor.errors import StrapwatchError
 from monitor.evidence import STRIP_BEFORE_S, STRIP_MOST_SAMPLES
 from monitor.evidence_log import MOST_BYTES, PART, EvidenceLog, KeptEvidence, PackedEvidence, unpacked
 from monitor.evidence_replay import replay
-from monitor.evidence_strip import around_onset, known_lines, printed_strip, terminal_rows
+from monitor.evidence_strip import around_onset, known_lines, paper_strip, printed_strip, terminal_rows
 from monitor.live_state import TEAMS_KEY
 from monitor.row_encoding import encode_state
 from monitor.scratch_file import Scratched, ScratchFile
@@ -276,6 +276,24 @@ def test_the_inbox_shows_the_seconds_around_the_onset(told: SinkBatch) -> None:
     lines = terminal_rows(alarm, alarm.strip, 100)
     assert sum("|" in line and " s" in line for line in lines) >= 4
     assert max(map(len, lines)) <= 200
+
+
+@pytest.mark.parametrize(("up_uv", "down_uv", "found"), [(1000, 0, 515), (0, -1000, 493), (800, -1000, 515)])
+def test_a_mark_stands_on_the_peak_that_the_eye_sees(
+    told: SinkBatch, up_uv: int, down_uv: int, found: int
+) -> None:
+    """A beat that the detector puts on its slope is marked where it is highest, or lowest if it goes down far more."""
+    signal = np.zeros(1000, "<i2")
+    signal[515], signal[493] = up_uv, down_uv
+    signal[530] = 3000
+    strip = Strip(
+        first_sample=7000,
+        rate_hz=250.0,
+        microvolts=signal.tobytes(),
+        beats=[(7500, "V", 0.9), (9000, "N", 0.9)],
+    )
+    near, outside = paper_strip(pauses(told, "raised")[0], strip).beats
+    assert (near.sample, near.text, outside.sample) == (7000 + found, "V", 9000)
 
 
 @pytest.fixture

@@ -350,6 +350,11 @@ async def test_what_nobody_answers_leaves_through_every_receiver_though_the_moni
 def test_answers_wait_for_what_the_rules_say() -> None:
     """Time runs from the raise, anew from an escalation; an acknowledgement ends it, a clearing only if not latched."""
     answers = Answers()
+    # A run that has become high wants an answer as soon as others of that priority.
+    answers.take(alarm_(kind="ventricular_run", priority="high", transition="escalated"), 900.0)
+    assert answers.due(900.0 + 60.0 + GRACE_S - 0.1) == []
+    assert [alarm.kind for alarm in answers.due(900.0 + 60.0 + GRACE_S)] == ["ventricular_run"]
+    answers = Answers()
     answers.take(alarm_("raised"), 100.0)
     answers.take(alarm_("cleared"), 110.0)
     assert answers.due(160.0 + GRACE_S - 0.1) == []
