@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.front_end import FrontEnd, blocks
 from benchmarks.spoiled import clean
-from monitor.contract import IntArray, Peaks
-from monitor.quality import TRUSTED_QUALITY
+from monitor.contract import TRUSTED_QUALITY, IntArray, Peaks
 from simulators.noise import NoiseKind, make_noise
 from simulators.records import data_folder, read_record
 from simulators.synthetic import SyntheticAthlete, synthesize

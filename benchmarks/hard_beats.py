@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from benchmarks.spoiled import Spoiled
 from benchmarks.train_detector import watch
-from monitor.contract import IntArray, Peaks
-from monitor.quality import TRUSTED_QUALITY
+from monitor.contract import TRUSTED_QUALITY, IntArray, Peaks
 from monitor.rpeak_judge import load_judge
 from simulators.ectopy import PrematureBeat, VentricularRun
 from simulators.rhythm_track import HeartEvent

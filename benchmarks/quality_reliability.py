@@ -23,7 +23,7 @@ from benchmarks.noisy_mixtures import CHOICE_SNR_DB, CLEAR_DB, mixture
 from benchmarks.recordings import held_out
 from benchmarks.train_detector import mark_offset_s, right_beats, watch
 from monitor.beat_matching import inside
-from monitor.quality import TRUSTED_QUALITY
+from monitor.contract import TRUSTED_QUALITY
 from monitor.rpeak_judge import load_judge
 from simulators.records import Record, read_record
 

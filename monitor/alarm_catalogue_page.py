@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 
 from monitor import link_health, quality
 from monitor.catalogue import CATALOGUE, SUSTAINED_RUN_BEATS, TACHYCARDIC_RUN_BPM, AlarmRule, Kind
-from monitor.contract import RhythmEvent, RhythmKind
+from monitor.contract import TRUSTED_QUALITY, RhythmEvent, RhythmKind
 from monitor.live_state import CANARY_EVERY_S
 from monitor.receivers import watchdog
 from monitor.rhythm import AthleteLimits, atrial_fibrillation, blocked, patterns, pauses, rate, rr_statistics
@@ -83,7 +83,7 @@ _CONDITION: Final[Mapping[str, str]] = {
     "rate_above_maximum": f"the same above {_LIMITS.maximum_bpm:g}",
     "flat": f"the signal stands still for {quality.EVENT_AFTER_S['flat']:g} s",
     "railed": f"the signal stands at its end for {quality.EVENT_AFTER_S['railed']:g} s",
-    "noisy": f"mean quality of the last R peaks below {quality.TRUSTED_QUALITY:g} and not above "
+    "noisy": f"mean quality of the last R peaks below {TRUSTED_QUALITY:g} and not above "
     f"{quality.CLEAR_AGAIN:g} since, for {quality.EVENT_AFTER_S['noisy']:g} s",
     "lead_off": "the strap says so",
     "strap_silent": f"no packet for {SILENT_AFTER_S:g} s, or the strap's last will",
@@ -107,7 +107,7 @@ _DELAY_S: Final[Mapping[str, float]] = {
 _INTRODUCTION: Final = f"""# Alarms
 
 One row a kind; `python -m monitor.alarm_catalogue_page` writes this page from the code and from the report of
-`make alarms-report`. A V is a beat that the classifier called V or F with a quality of {runs.TRUSTED_QUALITY:g} or
+`make alarms-report`. A V is a beat that the classifier called V or F with a quality of {TRUSTED_QUALITY:g} or
 more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`). *Known after* is what the beat's window or
 the detector adds to the condition itself; *told after*, *over after* and *again after* are the alarm's own delays
 (onset delay, hysteresis, repeat suppression).

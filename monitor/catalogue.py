@@ -192,7 +192,7 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
     {
         "asystole": _heart(
             "high",
-            "STOP and CALL: look at the athlete now, get the defibrillator",
+            "STOP and CALL, get the defibrillator: look at the athlete now",
             lambda e: f"No heartbeat for {e.duration_s:.0f} s with the strap on.",
             latched=True,
         ),
@@ -204,13 +204,13 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
         ),
         "ventricular_fibrillation": _heart(
             "high",
-            "STOP and CALL: look at the athlete now, get the defibrillator",
+            "STOP and CALL, get the defibrillator: look at the athlete now",
             lambda e: f"Ventricular flutter or fibrillation suspected{_rate(e)}: no beats, a fast wide wave.",
             latched=True,
         ),
         "sustained_ventricular_tachycardia": _heart(
             "high",
-            "STOP and CALL: look at the athlete now, get the defibrillator",
+            "STOP and CALL, get the defibrillator: look at the athlete now",
             lambda e: f"Ventricular beats in a row for {e.duration_s:.0f} s{_rate(e)}.",
             latched=True,
         ),

@@ -141,6 +141,10 @@ class Peaks:
         return cls(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)})
 
 
+TRUSTED_QUALITY: Final = 0.5
+"""From this quality on a beat is what it is called; below it the stages go by its time alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Beats:
     """Beats whose window is complete, one after the other in order of `known_sample` within each row.

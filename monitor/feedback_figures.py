@@ -44,11 +44,18 @@ class KindFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def last_answers(feedback: Iterable[Feedback]) -> list[Feedback]:
-    """Return of each alarm the answer that was given last, true or false, the earliest alarm first."""
+    """Return of each alarm the answer that was given last, true or false, the earliest alarm first.
+
+    What was commented after it stands with it.
+    """
     last: dict[str, Feedback] = {}
     for said in sorted(feedback, key=lambda one: one.at):
+        known = last.get(said.identity)
         if said.verdict != "comment":
             last[said.identity] = said
+        elif known is not None:
+            words = "; ".join(part for part in (known.comment, said.comment) if part)
+            last[said.identity] = msgspec.structs.replace(known, comment=words)
     return sorted(last.values(), key=lambda said: said.alarm.at if said.alarm is not None else said.at)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled
 from monitor.contract import (
     QUALITY_CATEGORIES,
+    TRUSTED_QUALITY,
     Block,
     IntArray,
     Peaks,
@@ -32,7 +33,6 @@ FLAT_AFTER_S: Final = 0.5
 RAILED_AFTER_S: Final = 0.1
 RAILED_MV: Final = 3.0
 """A signal that stands still beyond this is an amplifier at its rail."""
-TRUSTED_QUALITY: Final = 0.5
 NOISY_OVER: Final = 8
 """R peaks over whose quality the mean that tells noise runs, exponentially."""
 CLEAR_AGAIN: Final = 0.7

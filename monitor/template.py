@@ -27,6 +27,7 @@ from monitor.compiled import compiled
 from monitor.contract import (
     CONTEXT_FIELDS,
     RR_FIELDS,
+    TRUSTED_QUALITY,
     WINDOW_POINTS,
     Beats,
     BoolArray,
@@ -46,7 +47,6 @@ USUAL_RR: Final = 64
 LONG_GAP_S: Final = 60.0
 _LEAST_RR: Final = 8
 _LAST: Final = 8
-_TRUSTED_QUALITY: Final = 0.5
 _SAME_SHAPE: Final = 0.9
 # What a beat must have in common with the usual one to be left as it is when there is too much to do.
 _RESEMBLES: Final = 0.97
@@ -76,7 +76,7 @@ def described() -> list[object]:
     """Return everything that shapes what this stage adds to a beat, for `monitor.beats.input_path_version`."""
     return [
         1,
-        [SHAPES, LONG_RR, STEPS, USUAL_RR, LONG_GAP_S, _LEAST_RR, _LAST, _TRUSTED_QUALITY],
+        [SHAPES, LONG_RR, STEPS, USUAL_RR, LONG_GAP_S, _LEAST_RR, _LAST, TRUSTED_QUALITY],
         [_SAME_SHAPE, _LEAST_SIZE, _LARGEST_SIZE, _EARLY, _LATE, _DECAY, _SLOWEST, _GAP_KEEPS, _STEEP],
         [_QRS, _SLOPES, _P, _T, _SHIFT],
     ]
@@ -351,7 +351,7 @@ def _observe(  # noqa: C901 - one pass over the beats; numba inlines no closures
         out[i, 29] = last_like[row, 1]
 
         # Only now is the beat learnt from.
-        if complete[i] and quality[i] >= _TRUSTED_QUALITY:
+        if complete[i] and quality[i] >= TRUSTED_QUALITY:
             _learn_shape(window[i], own, shift, rr / base, shapes[row], weight[row], timely[row], early[row])
         like = out[i, 17]
         if not np.isnan(rr):

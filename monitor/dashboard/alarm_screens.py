@@ -11,16 +11,10 @@ from monitor.dashboard.screens import DetailScreen, DrawnScreen
 from monitor.dashboard.snapshot import AthleteView, Key, Snapshot
 from monitor.live_state import ActiveAlarm
 
-ALARM_KEYS = (
-    ("↑↓", ""),
-    ("a", "acknowledge"),
-    ("p", "pause"),
-    ("f", "false"),
-    ("y", "true"),
-    ("Tab", "history"),
-    ("Esc", "back"),
-    ("?", "help"),
-)
+_BEFORE = (("↑↓", ""), ("a", "acknowledge"), ("p", "pause"), ("f", "false"), ("y", "true"))
+_AFTER = (("Esc", "back"), ("?", "help"))
+ALARM_KEYS = (*_BEFORE, ("Tab", "history"), *_AFTER)
+HISTORY_KEYS = (*_BEFORE, ("Tab", "active"), *_AFTER)
 
 
 class AlarmsScreen(DrawnScreen):
@@ -46,8 +40,8 @@ class AlarmsScreen(DrawnScreen):
 
     def __init__(self, *, history: bool) -> None:
         super().__init__()
-        self.history = history
         self._identity = ""
+        self.action_history(history)
         self._rows: list[AlarmRow] = []
 
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:  # noqa: ARG002 - one signature for all screens
@@ -87,10 +81,11 @@ class AlarmsScreen(DrawnScreen):
     def action_history(self, history: bool) -> None:  # noqa: FBT001 - a key binding hands it over by position
         """Show all alarms there were, or the active ones."""
         self.history = history
+        self.keys = HISTORY_KEYS if history else ALARM_KEYS
 
     def action_other_list(self) -> None:
         """Go from the active alarms to all there were and back."""
-        self.history = not self.history
+        self.action_history(not self.history)
 
     def action_athlete(self) -> None:
         """Open the athlete whose alarm this is."""

@@ -33,7 +33,7 @@ _REARRANGE_S: Final = 2.0
 class DrawnScreen(Screen[None]):
     """A screen of one canvas between header and footer."""
 
-    keys: ClassVar[tuple[tuple[str, str], ...]] = GRID_KEYS
+    keys: tuple[tuple[str, str], ...] = GRID_KEYS
 
     def __init__(self) -> None:
         super().__init__()

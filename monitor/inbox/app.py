@@ -24,7 +24,11 @@ REFRESH_S: Final = 0.5
 PAUSE_S: Final = 120.0
 _KEYS: Final = " ↑↓  a acknowledge  f false  t true  c comment  p pause 2 min  r resume  q leave"
 """Fits 80 columns: who is woken at night may sit before a small terminal."""
-_ASKS: Final = {"true": "true, and it is (Enter: as the alarm says)", "comment": "comment"}
+_WIDE: Final = 110
+_ASKS: Final = {
+    "true": "true, and it is (Enter: as the alarm says; SVT, aberrant, fusion, sinus …)",
+    "comment": "comment (of a false alarm: what it was, such as artefact)",
+}
 Verdict = Literal["true", "false", "comment"]
 
 
@@ -78,7 +82,7 @@ class InboxApp(App[None]):
         """Lay the screen out."""
         yield Static(id="watch")
         table: DataTable[Text | str] = DataTable(id="list", cursor_type="row", zebra_stripes=False)
-        table.add_columns("time", "athlete", "priority", "what", "state")
+        table.add_columns("time", "athlete", "priority", "state", "what")
         yield table
         with VerticalScroll(id="story"):
             yield Static(id="details", markup=False)
@@ -113,7 +117,7 @@ class InboxApp(App[None]):
         table = self.query_one("#list", DataTable)
         table.clear()
         for letter in found:
-            table.add_row(*_row(letter), key=letter.identity)
+            table.add_row(*_row(letter, wide=self.size.width >= _WIDE), key=letter.identity)
         if chosen is not None and chosen.identity in self._letters:
             table.move_cursor(row=table.get_row_index(chosen.identity))
         self.query_one("#watch", Static).update(self._watch_line(found))
@@ -242,7 +246,7 @@ class InboxApp(App[None]):
         return line.append(f"   no sound: {', '.join(sorted(set(paused)))}" if paused else "")
 
 
-def _row(letter: Letter) -> tuple[Text | str, ...]:
+def _row(letter: Letter, *, wide: bool) -> tuple[Text | str, ...]:
     latest = letter.record.latest
     style = PRIORITY_STYLE[latest.priority] if letter.listed.is_active else "dim"
     said = letter.feedback[-1].verdict if letter.feedback else ""
@@ -250,6 +254,7 @@ def _row(letter: Letter) -> tuple[Text | str, ...]:
         clock(letter.record.raised_at),
         latest.athlete,
         Text(f" {latest.priority} ", style),
-        f"{kind_words(latest.kind)}: {latest.message}",
         f"{letter.state}{f', {said}' if said else ''}",
+        # Below the list the chosen alarm says all; in a small terminal its state must not leave the screen.
+        f"{kind_words(latest.kind)}: {latest.message}" if wide else kind_words(latest.kind),
     )

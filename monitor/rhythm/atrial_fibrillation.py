@@ -25,7 +25,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, FloatArray, IntArray, RhythmKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    TRUSTED_QUALITY,
+    FloatArray,
+    IntArray,
+    RhythmKind,
+)
 from monitor.rhythm.items import BEAT, END, ONSET, VERDICT, Found, Items, emit, room_for
 from monitor.rows import Rows, RowStage
 
@@ -48,7 +54,6 @@ BACK: Final = 24
 MAYBE_FROM: Final = 0.25
 """Beats that are V or F with this probability or more are none to count intervals from."""
 MAX_RR_S: Final = 3.0
-TRUSTED_QUALITY: Final = 0.5
 BRIDGED_GAP_S: Final = 10.0
 EVIDENCE: Final = 48
 

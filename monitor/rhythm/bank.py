@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monitor.compiled import compiled
 from monitor.contract import (
     CONTEXT_FIELDS,
+    TRUSTED_QUALITY,
     UNSURE_LABEL,
     Beats,
     EffortPhase,
@@ -37,7 +38,6 @@ from monitor.rows import Rows, RowStage
 
 EVIDENCE_BEATS: Final = 64
 """So many beats at most are told with an event."""
-_TRUSTED_QUALITY: Final = 0.5
 _P_WAVE: Final = CONTEXT_FIELDS.index("p_correlation")
 
 
@@ -57,7 +57,7 @@ def _remember(
         called = label[beat]
         kept[-1, 0] = r_sample[beat]
         # A beat that cannot be trusted is no evidence for its class.
-        kept[-1, 1] = called if quality[beat] >= _TRUSTED_QUALITY else UNSURE_LABEL
+        kept[-1, 1] = called if quality[beat] >= TRUSTED_QUALITY else UNSURE_LABEL
         kept[-1, 2] = probabilities[beat, called] if called != UNSURE_LABEL else 0.0
         kept[-1, 3] = quality[beat]
 
@@ -357,7 +357,7 @@ def _appended(evidence: NDArray[np.float64], beats: Beats, chosen: NDArray[np.bo
         label == UNSURE_LABEL, 0.0, beats.probabilities[index, np.minimum(label, UNSURE_LABEL - 1)]
     )
     # A beat that cannot be trusted is no evidence for its class.
-    label = np.where(quality < _TRUSTED_QUALITY, UNSURE_LABEL, label)
+    label = np.where(quality < TRUSTED_QUALITY, UNSURE_LABEL, label)
     new = np.stack([beats.r_sample[index], label, of_label, quality], axis=1)
     return np.concatenate([evidence, new])[-EVIDENCE_BEATS:]
 

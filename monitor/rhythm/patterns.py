@@ -6,14 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, IntArray, RhythmKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    TRUSTED_QUALITY,
+    UNSURE_LABEL,
+    IntArray,
+    RhythmKind,
+)
 from monitor.rhythm.items import BEAT, END, ONSET, UPDATE, VERDICT, Found, Items, emit, room_for
 from monitor.rows import Rows, RowStage
 
 RUN_BEATS: Final = 3
 ALTERNATIONS: Final = 3
 """V beats that bigeminy and trigeminy have at least."""
-TRUSTED_QUALITY: Final = 0.5
 
 KINDS: Final[tuple[RhythmKind, ...]] = ("supraventricular_run", "bigeminy", "trigeminy")
 _S_RUN, _BIGEMINY, _TRIGEMINY = range(3)

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import EFFORT_PHASES, EffortPhase, IntArray, RhythmKind
+from monitor.contract import (
+    EFFORT_PHASES,
+    TRUSTED_QUALITY,
+    EffortPhase,
+    IntArray,
+    RhythmKind,
+)
 from monitor.rhythm.items import BEAT, END, NEVER, ONSET, PEAK, VERDICT, Found, Items, emit, room_for
 from monitor.rhythm.limits import AthleteLimits
 from monitor.rows import Rows, RowStage
@@ -19,7 +25,6 @@ RATE_BEATS: Final = 8
 SUSTAINED_S: Final = 5.0
 """How long a rate must lie beyond its limit before it is an episode."""
 HYSTERESIS_BPM: Final = 5.0
-TRUSTED_QUALITY: Final = 0.5
 BRIDGED_GAP_S: Final = 10.0
 """Episodes last over gaps up to this long, if the rate that is read after it is still beyond the limit."""
 RESUME_WITHIN_S: Final = 15.0

@@ -22,7 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, Beats, IntArray
+from monitor.contract import (
+    AAMI_CLASSES,
+    TRUSTED_QUALITY,
+    Beats,
+    IntArray,
+)
 from monitor.rows import Rows, RowStage
 
 WINDOW_S: Final = 120.0
@@ -37,7 +42,6 @@ BOXES: Final = (4, 16)
 """Shortest and longest box of the short-term scaling exponent, in beats."""
 LONGEST: Final = 0xFFFFFFFF
 """Samples: what an interval, and the distance between two of those that are kept, can be at most."""
-TRUSTED_QUALITY: Final = 0.5
 
 _N = AAMI_CLASSES.index("N")
 

@@ -9,11 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from monitor.contract import CONTEXT_FIELDS, Beats, BoolArray
+from monitor.contract import (
+    CONTEXT_FIELDS,
+    TRUSTED_QUALITY,
+    Beats,
+    BoolArray,
+)
 
 USUAL_FROM: Final = 0.9
 """Correlation with the usual QRS from which on it goes on."""
-TRUSTED_QUALITY: Final = 0.5
 TINY_BELOW: Final = 0.25
 """Size over that of the usual QRS below which there is none, unless it looks like the usual one all the same."""
 SHRUNK_FROM: Final = 0.9

@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, EFFORT_PHASES, EffortPhase, IntArray, RhythmKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    EFFORT_PHASES,
+    TRUSTED_QUALITY,
+    EffortPhase,
+    IntArray,
+    RhythmKind,
+)
 from monitor.rhythm.items import BEAT, END, ONSET, VERDICT, Found, Items, emit, room_for
 from monitor.rhythm.rate import ZONES_FROM
 from monitor.rows import Rows, RowStage
@@ -28,7 +35,6 @@ MIN_EFFORT_S: Final = 120.0
 CONFIDENT_Z: Final = 1.645
 """The lower one-sided 95 % bound of the ratio of rates must be above one."""
 MAX_RR_S: Final = 3.0
-TRUSTED_QUALITY: Final = 0.5
 
 KINDS: Final[tuple[RhythmKind, ...]] = ("ventricular_burden_rising",)
 _V = AAMI_CLASSES.index("V")

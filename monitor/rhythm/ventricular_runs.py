@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.compiled import compiled
-from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, WINDOW_POINTS, FloatArray, IntArray, RhythmKind
+from monitor.contract import (
+    AAMI_CLASSES,
+    TRUSTED_QUALITY,
+    UNSURE_LABEL,
+    WINDOW_POINTS,
+    FloatArray,
+    IntArray,
+    RhythmKind,
+)
 from monitor.rhythm.items import BEAT, END, ONSET, UPDATE, VERDICT, Found, Items, emit, room_for
 from monitor.rows import Rows, RowStage
 
@@ -39,7 +47,6 @@ SUSTAINED_SHARE: Final = 0.8
 """Runs no farther apart than that, which make up this share of the time, are one tachycardia that is sustained."""
 POSSIBLE_FROM: Final = 0.1
 """The same for the review tier, whatever the beat was called and however good the signal is."""
-TRUSTED_QUALITY: Final = 0.5
 ISOLATED_APART_S: Final = 60.0
 """Single ventricular beats no farther apart than this are one episode."""
 QTC_S: Final = 0.40

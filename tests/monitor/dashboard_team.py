@@ -67,7 +67,7 @@ ALARMS: dict[Kind, tuple[Priority, bool, str, str]] = {
         "high",
         False,
         "No heartbeat for 5 s with the strap on.",
-        "STOP and CALL: look at the athlete now, get the defibrillator",
+        "STOP and CALL, get the defibrillator: look at the athlete now",
     ),
     "ventricular_run": (
         "medium",

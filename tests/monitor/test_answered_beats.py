@@ -146,7 +146,8 @@ async def test_two_answers_teach_nothing(
     """With no alarm left to be held out there is no correction; which answers were left out, and why, is said."""
     gone, other, *_ = raised_runs(told)
     await answered.delete(answered_key("red", gone.identity))
-    await give_feedback(answered, other.identity, by="Dr. Who", verdict="false", comment="electrode")
+    await give_feedback(answered, other.identity, by="Dr. Who", verdict="false")
+    await give_feedback(answered, other.identity, by="Dr. Who", verdict="comment", comment="electrode")
     path = tmp_path / "anna.json"
     done = run(
         "adapt", "--from-feedback", "--team", "red", "--athlete", "anna", "--output", str(path),

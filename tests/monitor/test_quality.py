@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from monitor.contract import Block, Peaks, RhythmEvent
+from monitor.contract import TRUSTED_QUALITY, Block, Peaks, RhythmEvent
 from monitor.filters import SETTLING_S
 from monitor.quality import (
     CLEAR_AGAIN,
@@ -18,7 +18,6 @@ from monitor.quality import (
     FLAT_AFTER_S,
     NOISY_OVER,
     RAILED_AFTER_S,
-    TRUSTED_QUALITY,
     QualityBank,
 )
 
