@@ -115,7 +115,7 @@ def test_a_watch_takes_other_limits_and_rules(file: Path, live: LiveSettings) ->
     assert change is not None
     assert change.limits_of is not None
     watch.change_settings(change.limits_of, change.rules, change.settings_hash, 1.0)
-    assert watch._limits_of("red", "anna").pause_s == 3.5
+    assert watch._banks.limits_of("red", "anna").pause_s == 3.5
     assert watch._machine._life.settings_hash == change.settings_hash
 
 

@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.assembly import ReorderLimits
+from monitor.banks import IDLE_BANK_S, MAX_RATES
 from monitor.contract import AAMI_CLASSES, Alarm, Beats, Block, FloatArray
 from monitor.line import Line
 from monitor.live_state import BeatEntry
@@ -20,8 +21,6 @@ from monitor.sequence_network import SequenceNetwork
 from monitor.sinks.batch import SinkBatch
 from monitor.watch import (
     FORGET_AFTER_S,
-    IDLE_BANK_S,
-    MAX_RATES,
     MAX_ROUNDS,
     SILENT_AFTER_S,
     SILENT_STATE_EVERY_S,
@@ -534,7 +533,7 @@ def test_an_import_that_fails_leaves_nothing() -> None:
         for name in {"version", "rate_hz"} & set(state[stage]):
             with pytest.raises(ValueError, match=r"state|stage"):
                 there.import_athlete("t", "a", {**state, stage: {**state[stage], name: no_number}}, 8.0)
-            assert (there.athletes, len(there._owners)) == (0, 0)
+            assert (there.athletes, there._banks.rows) == (0, 0)
         partial = {name: value for name, value in state.items() if name != stage}
         damaged = {**state, stage: {**state[stage], "version": np.array(999), "rate_hz": np.array(360.5)}}
         for wrong in (partial, damaged):
