@@ -15,14 +15,11 @@ SHAPE_HZ: Final = 120.0
 
 
 class StoredCard(msgspec.Struct, frozen=True, kw_only=True):
-    """Ectopic beats of one shape.
+    """A `monitor.rhythm.review.ReviewCard`, as it is stored.
 
     Attributes
     ----------
-    beats : int
-        How many.
-    labels, phases : dict of str to int
-        How often they were called what, and how many came in which phase of effort.
+    beats, labels, phases : see there
     first_at, last_at : float
         Unix times, in seconds, of the first and the last; 0 where the strap told none.
     examples : list of int
