@@ -49,39 +49,47 @@ _DECIMATION, _WINDOW, _HOP, _HOP_SAMPLES = range(4)
 
 
 @compiled
-def _measure(  # noqa: C901 - five measures of one window
-    ring: NDArray[np.float64], end: int, window: int, per_s: float, out: NDArray[np.float64]
-) -> None:
-    """Write amplitude (mV), waves a second, leakage, steepness and share away from zero into `out`."""
-    x = np.empty(window)
-    for k in range(window):
-        x[k] = ring[(end - window + k) % len(ring)]
+def _unrolled(ring: NDArray[np.float64], end: int, x: NDArray[np.float64]) -> None:
+    """Write the ring's values up to `end` into `x`, the oldest first, their mean taken off."""
+    at = end % len(ring)
+    x[: len(ring) - at] = ring[at:]
+    x[len(ring) - at :] = ring[:at]
     x -= x.mean()
-    size, change, second, fourth = 0.0, 0.0, 0.0, 0.0
-    for k in range(window):
+
+
+@compiled
+def _waves(x: NDArray[np.float64]) -> tuple[float, float]:
+    """Return how many values a wave takes, endless where nothing moves, and how steep the steepest slopes are."""
+    size, change, second, fourth = abs(x[0]), 0.0, 0.0, 0.0
+    for k in range(1, len(x)):
         size += abs(x[k])
-        if k > 0:
-            d = (x[k] - x[k - 1]) ** 2
-            change += np.sqrt(d)
-            second += d
-            fourth += d * d
+        step = abs(x[k] - x[k - 1])
+        d = step * step
+        change += step
+        second += d
+        fourth += d * d
     if change < STILL_MV:
-        out[:] = 0.0
-        return
-    ordered = np.sort(x)
-    out[0] = ordered[window - 1 - window // 50] - ordered[window // 50]
-    period = 2.0 * np.pi * size / change
-    out[1] = per_s / period
+        return np.inf, 0.0
+    return 2.0 * np.pi * size / change, fourth * (len(x) - 1) / (second * second)
+
+
+@compiled
+def _leakage(x: NDArray[np.float64], period: float) -> float:
+    """Return what is left of the signal when it is added to itself half a period later."""
     half = int(period / 2.0 + 0.5)
-    out[2] = 1.0
-    if 1 <= half < window // 2:
-        left, whole = 0.0, 0.0
-        for k in range(half, window):
-            left += abs(x[k] + x[k - half])
-            whole += abs(x[k]) + abs(x[k - half])
-        out[2] = left / whole
-    out[3] = fourth * (window - 1) / (second * second)
-    quarter = window // 4
+    if half < 1 or half >= len(x) // 2:
+        return 1.0
+    left, whole = 0.0, 0.0
+    for k in range(half, len(x)):
+        left += abs(x[k] + x[k - half])
+        whole += abs(x[k]) + abs(x[k - half])
+    return left / whole
+
+
+@compiled
+def _away(x: NDArray[np.float64]) -> float:
+    """Return the share of time away from zero."""
+    quarter = len(x) // 4
     away = 0
     for part in range(4):
         highest = 0.0
@@ -90,7 +98,14 @@ def _measure(  # noqa: C901 - five measures of one window
         for k in range(part * quarter, (part + 1) * quarter):
             if abs(x[k]) > AWAY_FROM * highest:
                 away += 1
-    out[4] = away / (4 * quarter)
+    return away / (4 * quarter)
+
+
+@compiled
+def _amplitude(x: NDArray[np.float64]) -> float:
+    """Return how far the signal goes, but for the fiftieth part at either end, millivolt."""
+    ordered = np.sort(x)
+    return float(ordered[len(x) - 1 - len(x) // 50] - ordered[len(x) // 50])
 
 
 @compiled
@@ -108,8 +123,9 @@ def _watch(
     pending: NDArray[np.int64],
     pending_rate: NDArray[np.float64],
 ) -> None:
-    measured = np.empty(5)
     decimation = settings[_DECIMATION]
+    x = np.empty(settings[_WINDOW])
+    per_s = rate_hz / decimation
     for place in range(len(rows)):
         row = rows[place]
         i = integers[row]
@@ -134,17 +150,30 @@ def _watch(
             i[_FILLED] += 1
             if i[_FILLED] < settings[_WINDOW] or i[_FILLED] % settings[_HOP] != 0:
                 continue
-            _measure(ring, i[_FILLED], settings[_WINDOW], rate_hz / decimation, measured)
-            amplitude, waves_hz, leakage, steepness, away = measured
-            moves = amplitude >= AMPLITUDE_MV and WAVES_HZ[0] <= waves_hz <= WAVES_HZ[1]
+            # What costs most is asked last: in a heart that beats, QRS complexes are steeper than any wave of this.
+            _unrolled(ring, i[_FILLED], x)
+            period, steepness = _waves(x)
+            waves_hz = per_s / period
+            moves = WAVES_HZ[0] <= waves_hz <= WAVES_HZ[1]
             if i[_ON] == 0:
-                like = leakage < LEAKAGE_BELOW and steepness < STEEPNESS_BELOW and away > AWAY_ABOVE
-                i[_COUNT] = i[_COUNT] + 1 if moves and like else 0
+                like = (
+                    moves
+                    and steepness < STEEPNESS_BELOW
+                    and _away(x) > AWAY_ABOVE
+                    and _leakage(x, period) < LEAKAGE_BELOW
+                    and _amplitude(x) >= AMPLITUDE_MV
+                )
+                i[_COUNT] = i[_COUNT] + 1 if like else 0
                 if i[_COUNT] == 1:
                     i[_FIRST] = max(s - settings[_HOP_SAMPLES] * 7, 0)
                 turns = i[_COUNT] >= HOPS_ON
             else:
-                unlike = not moves or leakage > LEAKAGE_OVER or steepness > STEEPNESS_OVER
+                unlike = (
+                    not moves
+                    or steepness > STEEPNESS_OVER
+                    or _leakage(x, period) > LEAKAGE_OVER
+                    or _amplitude(x) < AMPLITUDE_MV
+                )
                 i[_COUNT] = i[_COUNT] + 1 if unlike else 0
                 if i[_COUNT] == 1:
                     i[_FIRST] = max(s - settings[_HOP_SAMPLES] * 4, i[_FIRST])
