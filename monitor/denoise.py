@@ -14,6 +14,7 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 
+from monitor.compiled import compiled
 from monitor.contract import FloatArray
 
 SEGMENT_POINTS: Final = 1024
@@ -22,7 +23,51 @@ WAVELET: Final = "sym4"
 LEVELS: Final = 3
 EXTENSION: Final = "symmetric"
 # A Gaussian's standard deviation over its median absolute deviation.
-_MAD_TO_SIGMA: Final = 1.4826
+_MAD_TO_SIGMA: Final = np.float32(1.4826)
+_HALF: Final = np.float32(0.5)
+
+
+@compiled
+def _select(values: NDArray[np.float32], k: int) -> float:
+    """Return the ``k``-th smallest value; those before it are moved there (Hoare, "Find", Commun. ACM 4, 1961)."""
+    low, high = 0, len(values) - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]  # type: ignore[no-any-return] # a float32
+
+
+@compiled
+def _shrink(details: NDArray[np.float32], universal: float) -> None:
+    """Shrink each row's coefficients in place by the garrote, at `universal` times the row's own noise."""
+    points = details.shape[1]
+    magnitude = np.empty(points, np.float32)
+    for row in range(len(details)):
+        for k in range(points):
+            magnitude[k] = abs(details[row, k])
+        middle = _select(magnitude, points // 2)
+        if points % 2 == 0:
+            middle = (magnitude[: points // 2].max() + middle) * _HALF
+        threshold = np.float32(np.float64(middle * _MAD_TO_SIGMA) * universal)
+        square = threshold * threshold
+        for k in range(points):
+            d = details[row, k]
+            details[row, k] = d - square / d if abs(d) > threshold else np.float32(0.0)
 
 
 def denoise(segments: FloatArray) -> FloatArray:
@@ -46,15 +91,8 @@ def denoise(segments: FloatArray) -> FloatArray:
     if len(segments) == 0:
         return segments
     coefficients = pywt.wavedec(segments, WAVELET, mode=EXTENSION, level=LEVELS, axis=-1)
-    universal = np.sqrt(2.0 * np.log(segments.shape[1]))
-    shrunk: list[NDArray[np.float32]] = [coefficients[0]]
+    universal = float(np.sqrt(2.0 * np.log(segments.shape[1])))
     for details in coefficients[1:]:
-        sigma = np.median(np.abs(details), axis=-1, keepdims=True) * _MAD_TO_SIGMA
-        threshold = (sigma * universal).astype(np.float32)
-        magnitude = np.abs(details)
-        kept = magnitude > threshold
-        # The garrote d - t²/d, written so that nothing is divided where nothing is kept.
-        safe = np.where(kept, details, np.float32(1.0))
-        shrunk.append(np.where(kept, details - threshold * threshold / safe, np.float32(0.0)))
-    cleaned: FloatArray = pywt.waverec(shrunk, WAVELET, mode=EXTENSION, axis=-1)[:, : segments.shape[1]]
+        _shrink(details, universal)
+    cleaned: FloatArray = pywt.waverec(coefficients, WAVELET, mode=EXTENSION, axis=-1)[:, : segments.shape[1]]
     return np.ascontiguousarray(cleaned, dtype=np.float32)
