@@ -30,6 +30,7 @@ from monitor.review_queue import ReviewQueue
 from monitor.scratch_file import ScratchFile
 from monitor.settings_watch import LiveSettings, SettingsChange
 from monitor.sinks.batch import SinkBatch
+from monitor.sinks.held_beats import not_yet_written
 from monitor.sources import Arrival, Source
 from monitor.watch import Key, Watch
 
@@ -311,12 +312,7 @@ class LiveMonitor:
         """Hand on what packets from before a restart brought; what stands in the server already adds nothing."""
         batch = resumption.batch
         written = await self._sink.last_beats({(team, athlete) for team, athlete, _ in batch.beats})
-        batch.beats = [
-            (team, athlete, beat)
-            for team, athlete, beat in batch.beats
-            if (last := written.get((team, athlete))) is None
-            or (beat.boot, beat.known_sample, beat.r_sample) > (last.boot, last.known_sample, last.r_sample)
-        ]
+        batch.beats = not_yet_written(batch.beats, written)
         _log.info("resumed", found=self._resumed or "nothing to resume")
         if self._resumed:
             by = f"monitor {self._monitor_id}"

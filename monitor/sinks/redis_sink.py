@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import msgspec
@@ -32,6 +33,7 @@ from monitor.sinks.batch import SinkBatch
 from monitor.sinks.connection import open_redis, shown_url
 from monitor.sinks.evidence import store_evidence
 from monitor.sinks.evidence_shelf import EvidenceShelf
+from monitor.sinks.held_beats import HeldBeats, not_yet_written
 from monitor.sinks.live_writer import LiveWriter
 from monitor.sinks.outbox import Outbox, Waiting
 from monitor.sinks.review import store_reviews
@@ -78,6 +80,7 @@ class RedisSink:
         # SQLite waits for the disk; the event loop must not.
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._dropped: Counter[str] = Counter()
+        self._held = HeldBeats()
         self._alarms_added = 0
         self._connected = False
         self._tried = asyncio.Event()
@@ -137,7 +140,8 @@ class RedisSink:
     async def write(self, batch: SinkBatch) -> None:
         """Write a batch: alarms to the outbox, and on from there; all else in one round trip, or not at all.
 
-        It raises for nothing the server does, and never waits long for one that is away.
+        Beats wait for a server that is away, as many as there is room for. It raises for nothing the server does, and
+        never waits long for one that is away.
         """
         for task in self._tasks:
             if task.done():
@@ -154,17 +158,26 @@ class RedisSink:
     async def _write_live(self, batch: SinkBatch) -> None:
         if not (batch.beats or batch.states or batch.waves or batch.monitor or batch.audit):
             return
+        batch = await self._with_held(batch)
         if not self._connected:
-            self._count_dropped(batch)
+            self._set_aside(batch)
             return
         try:
             refused = await self._live.write(batch)
         except (RedisError, OSError) as error:
-            self._count_dropped(batch)
+            self._set_aside(batch)
             self._report_lost(error)
             return
         if refused:
             self._count_refused(refused)
+
+    async def _with_held(self, batch: SinkBatch) -> SinkBatch:
+        if not (len(self._held) and self._connected):
+            return batch
+        held = self._held.take()
+        # Of what was under way when the server went, nobody knows how much it took.
+        written = await self.last_beats({(team, athlete) for team, athlete, _ in held})
+        return replace(batch, beats=[*not_yet_written(held, written), *batch.beats])
 
     async def _tell_reviews(self, reviews: list[ReviewQueue]) -> None:
         reviews = [review for review in reviews if self._live.writes(review.team, review.athlete)]
@@ -276,6 +289,10 @@ class RedisSink:
     async def __aexit__(self, *_exception: object) -> None:
         if self._connected:
             await self.drained(_FAREWELL_S)
+        if len(self._held):
+            await self._write_live(await self._with_held(SinkBatch()))
+            # Whoever asks afterwards is told.
+            self._dropped["beats"] += len(self._held.take())
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -286,9 +303,10 @@ class RedisSink:
             _log.warning("alarms stay in the outbox until the next start", waiting=len(self._outbox))
         self._report_connected(connected=False)
 
-    def _count_dropped(self, batch: SinkBatch) -> None:
+    def _set_aside(self, batch: SinkBatch) -> None:
+        """Hold the beats of a batch that was not written, and count what of it is dropped."""
         for name, count in (
-            ("beats", len(batch.beats)),
+            ("beats", self._held.hold(batch.beats)),
             ("states", len(batch.states)),
             ("waves", len(batch.waves)),
             ("heartbeats", int(batch.monitor is not None)),
@@ -412,7 +430,7 @@ class RedisSink:
     def _report_lost(self, error: Exception) -> None:
         if self._connected:
             _log.warning(
-                "connection to Redis lost; alarms wait in the outbox, all else is dropped",
+                "connection to Redis lost; alarms wait in the outbox, beats while there is room, all else is dropped",
                 server=self._shown,
                 reason=str(error) or type(error).__name__,
             )

@@ -1,6 +1,8 @@
 """The Redis sink: what it writes, that alarms are told exactly once, and what it does while the server is away."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -160,6 +162,11 @@ async def _alarms_in(client: Any, team: str = "red") -> list[Alarm]:
     alarms = [decode_alarm(fields) for _, fields in await client.xrange(alarms_key(team))]
     assert None not in alarms
     return [alarm for alarm in alarms if alarm is not None]
+
+
+async def _beats_in(client: Any) -> list[BeatEntry]:
+    entries = await client.xrange(beats_key("red", "anna"))
+    return [msgspec.msgpack.decode(fields[b"beat"], type=BeatEntry) for _, fields in entries]
 
 
 @pytest.fixture
@@ -336,10 +343,10 @@ async def test_any_resends_in_any_order_add_nothing_twice(
     assert all(later - earlier > 720 for earlier, later in pairwise(raised))
 
 
-async def test_server_away_drops_what_is_about_now_and_keeps_alarms(
+async def test_server_away_drops_what_is_about_now_and_keeps_beats_and_alarms(
     redis_server: GuardedServer, client: Any, outbox: Outbox
 ) -> None:
-    """While the server is away: drops are counted by kind, alarms wait, and go out in order when it is back."""
+    """While the server is away: drops are counted by kind, beats and alarms wait, and go out in order, each once."""
     states: list[bool] = []
     with capture_logs() as logs:
         async with RedisSink(redis_server.url, outbox=outbox, on_connection=states.append) as sink:
@@ -347,11 +354,14 @@ async def test_server_away_drops_what_is_about_now_and_keeps_alarms(
             assert await sink.drained(5.0)
             redis_server.kill()
             kinds: list[RhythmKind] = ["pause", "asystole", "ventricular_run", "bigeminy"]
-            for kind in kinds:
+            for number, kind in enumerate(kinds):
                 began = time.monotonic()
+                later = [
+                    msgspec.structs.replace(_beat(), r_sample=9_000 + 2 * number + each) for each in (0, 1)
+                ]
                 await sink.write(
                     SinkBatch(
-                        beats=[("red", "anna", _beat())] * 2,
+                        beats=[("red", "anna", beat) for beat in later],
                         states=[_state()],
                         alarms=[_alarm("cleared", kind=kind)],
                     )
@@ -360,15 +370,40 @@ async def test_server_away_drops_what_is_about_now_and_keeps_alarms(
             assert not sink.connected
             assert await sink.watched() == set()
             assert sink.outbox_waiting == 4
-            assert dict(sink.dropped) == {"beats": 8, "states": 4}
+            assert dict(sink.dropped) == {"states": 4}
             redis_server.start()
             assert await sink.drained(15.0)
-            await sink.write(SinkBatch(beats=[("red", "anna", _beat())]))
-            assert sink.dropped["beats"] == 8
+            await sink.write(
+                SinkBatch(beats=[("red", "anna", msgspec.structs.replace(_beat(), r_sample=9_008))])
+            )
+            assert sink.dropped["beats"] == 0
+        told = [each.r_sample for each in await _beats_in(client)]
+        assert told[-9:] == list(range(9_000, 9_009))
         assert [a.kind for a in await _alarms_in(client)] == ["pause", *kinds]
     assert states == [True, False, True, False]
     assert any("lost" in line["event"] for line in logs)
     assert any("no Redis" in line["event"] and line["wait_s"] > 0 for line in logs)
+
+
+async def test_a_server_that_answers_too_late_has_each_beat_once(
+    redis_server: GuardedServer, client: Any, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took what was under way when it stood still, and nobody was told: those beats are not written again."""
+    monkeypatch.setattr("monitor.sinks.connection.SOCKET_TIMEOUT_S", 0.3)
+    process: int = (await client.info("server"))["process_id"]
+    async with RedisSink(redis_server.url, outbox=outbox) as sink:
+        await sink.write(SinkBatch(beats=[("red", "anna", _beat(0))]))
+        os.kill(process, signal.SIGSTOP)
+        try:
+            await sink.write(SinkBatch(beats=[("red", "anna", _beat(1)), ("red", "anna", _beat(2))]))
+            assert not sink.connected
+            await sink.write(SinkBatch(beats=[("red", "anna", _beat(3))]))
+        finally:
+            os.kill(process, signal.SIGCONT)
+        await _until(lambda: sink.connected)
+        await sink.write(SinkBatch(beats=[("red", "anna", _beat(4))]))
+        assert dict(sink.dropped) == {}
+    assert await _beats_in(client) == [_beat(n) for n in range(5)]
 
 
 async def test_server_that_is_not_there_yet(redis_server: GuardedServer, outbox: Outbox) -> None:

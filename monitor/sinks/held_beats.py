@@ -1,0 +1,62 @@
+"""Beats that wait while the server is away: mostly it is back within seconds, and the history then has no hole."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from monitor.live_state import BeatEntry
+
+MOST_HELD: Final = 10_000
+"""Beats of all athletes together: eight seconds of a thousand hearts."""
+
+Told = tuple[str, str, BeatEntry]
+"""Team, athlete, beat."""
+
+
+class HeldBeats:
+    """The newest beats that are not known to be in the server, in the order in which they were told.
+
+    Parameters
+    ----------
+    most : int
+        Of all athletes together.
+    """
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self._beats: deque[Told] = deque()
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._beats)
+
+    def hold(self, beats: Iterable[Told]) -> int:
+        """Hold beats; return how many of the oldest had to go for them."""
+        self._beats.extend(beats)
+        too_many = max(len(self._beats) - self._most, 0)
+        for _ in range(too_many):
+            self._beats.popleft()
+        return too_many
+
+    def take(self) -> list[Told]:
+        """Return all that is held, which then is held no more."""
+        taken = list(self._beats)
+        self._beats.clear()
+        return taken
+
+
+def not_yet_written(beats: Iterable[Told], written: Mapping[tuple[str, str], BeatEntry]) -> list[Told]:
+    """Return the beats that came after the last one that stands in the server.
+
+    Parameters
+    ----------
+    beats : iterable of (team, athlete, BeatEntry)
+        In order of each athlete's beats.
+    written : mapping
+        The last beat that stands in each athlete's Stream, by team and athlete.
+    """
+    return [
+        (team, athlete, beat)
+        for team, athlete, beat in beats
+        if (last := written.get((team, athlete))) is None
+        or (beat.boot, beat.known_sample, beat.r_sample) > (last.boot, last.known_sample, last.r_sample)
+    ]
