@@ -70,7 +70,7 @@ FAULTS: Final = (
           f"{_NOTHING}: the broker keeps what it cannot deliver", network_faults.monitor_cut),
     Fault(
         8, "server-killed", "SIGKILL of the server, back after a third of the session",
-        "beats of that time are counted as unwritten; every alarm stands in the Stream once",
+        "beats of that time wait, or are counted as unwritten; every alarm stands in the Stream once",
         network_faults.server_killed,
     ),
     Fault(

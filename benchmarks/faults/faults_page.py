@@ -19,8 +19,9 @@ can be cut and slowed down (`benchmarks/faults`). Straps are the simulator's, so
 packet, and what the truth is. Beside that stands what an undisturbed watch says of the same straps in virtual time. A
 trial passes if every packet is taken or counted, every event of the truth has its alarm or a cause, no transition of an
 alarm stands in the Stream twice, and every beat and alarm of whoever the fault does not touch is that of the
-undisturbed watch, to the sample and to the name. Beats of a time when the server is away are not written; they must be
-no more than the monitor's heartbeat says (`unwritten`).
+undisturbed watch, to the sample and to the name. Beats wait for a server that cannot be reached, the newest 10,000 of
+all athletes; what finds no room, and what a server that answers refuses, is not written, and must be no more than the
+monitor's heartbeat says (`unwritten`).
 
 ```console
 make chaos                       # all of it; resumes from build/chaos
