@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.training import Epoch, Network
     from monitor.contract import FloatArray
 
-MODEL_VERSION: Final = "2.2"
+MODEL_VERSION: Final = "2.3"
 _WEIGHTS: Final = Path(__file__).parent / "weights"
 _INTENDED_USE: Final = (
     "Beat classes (AAMI N, S, V, F, Q) of one ECG lead of an exercising adult, for a team that is watched by people. "

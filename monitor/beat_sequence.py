@@ -181,6 +181,7 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
     last_classes: NDArray[np.float32],
     run_level: NDArray[np.float32],
     run_first: NDArray[np.float32],
+    run_means: NDArray[np.float32],
     run_length: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
@@ -200,7 +201,7 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
         _rhythm(rr, context[i, 1], last_rr[row, :known], out[i])
         out[i, 27] = context[i, _USUAL]
         out[i, 28] = context[i, _HIGH]
-        follow_run(rr, last_rr[row, :known], row, run_level, run_first, run_length)
+        follow_run(rr, out[i, 27], last_rr[row, :known], row, run_level, run_first, run_means, run_length)
         out[i, 31] = np.log2(1.0 + run_length[row]) / _LONG_RUN
         if run_length[row] > 0:
             out[i, 29] = rr / run_level[row]
@@ -256,7 +257,7 @@ class SequenceBank(RowStage):
     def __init__(self, rate_hz: float, *, capacity: int, network: SequenceNetwork | None = None) -> None:
         self._rate_hz = rate_hz
         self._network = network
-        self._state = Rows(version=2, capacity=capacity)
+        self._state = Rows(version=3, capacity=capacity)
         self._state.add("last_r", np.int64, fill=-1)
         self._state.add("last_rr", np.float32, (RR_KEPT,))
         self._state.add("rr_count", np.int64)
@@ -268,6 +269,7 @@ class SequenceBank(RowStage):
         self._state.add("last_classes", np.float32, (2, _NAMED))
         self._state.add("run_level", np.float32)
         self._state.add("run_first", np.float32)
+        self._state.add("run_means", np.float32, (2,))
         self._state.add("run_length", np.int64)
         hidden = network.hidden if network is not None else 0
         self._state.add("correction", np.float32, (len(AAMI_CLASSES), hidden + 1))
@@ -310,6 +312,7 @@ class SequenceBank(RowStage):
             state["last_classes"],
             state["run_level"],
             state["run_first"],
+            state["run_means"],
             state["run_length"],
             described,
         )

@@ -15,6 +15,7 @@ from monitor.template import LONG_GAP_S
 
 RATE_HZ = 360.0
 PLACE = {name: place for place, name in enumerate(SEQUENCE_FIELDS)}
+_USUAL = CONTEXT_FIELDS.index("rr_before_usual_ratio")
 _TIME_S = (np.arange(WINDOW_POINTS) - WINDOW_POINTS // 2) / 360.0
 
 
@@ -158,6 +159,40 @@ def test_what_exertion_makes_fast_is_no_run() -> None:
     beats.context[30, 0] = np.nan
     assert np.isfinite(_described(beats, "run_rr_ratio")[29])
     assert np.isnan(_described(beats, "run_rr_ratio")[30:]).all()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [[1.2] * 4, [1.2] * 8, [0.35, 0.85] * 6],
+    ids=["a few beats not found", "many", "bigeminy"],
+)
+def test_the_own_rhythm_come_back_is_no_run(broken: list[float]) -> None:
+    """After intervals that the sinus node did not keep, its rhythm of before is no sudden tachycardia."""
+    beats = _beats([0.6] * 30 + broken + [0.57] * 40)
+    beats.context[:, _USUAL] = beats.context[:, 0] / 0.6
+    assert not _described(beats, "run_length")[30 + len(broken) :].any()
+
+
+def test_an_even_rhythm_of_before_is_a_measure_though_the_usual_one_is_fast() -> None:
+    """A long tachycardia leaves its interval as the usual one; the next is a run for all that."""
+    beats = _beats([0.9] * 20 + [0.6] * 40)
+    beats.context[:, _USUAL] = beats.context[:, 0] / 0.55
+    assert (_described(beats, "run_length")[20:60] > 0).all()
+
+
+def test_a_run_whose_rate_moves_ends() -> None:
+    """An even run lasts; one that gets as much as a fifth faster beat by beat was the sinus node at work."""
+    steady, moving = [0.6] * 60, (0.6 * 0.99 ** np.arange(60)).tolist()
+    lengths = [_described(_beats([0.9] * 20 + run), "run_length") for run in (steady, moving)]
+    assert lengths[0][79] > 0
+    assert lengths[1][35] > 0
+    assert lengths[1][79] == 0
+
+
+def test_a_fast_start_of_exertion_is_no_run() -> None:
+    """By 6 % a beat the median of the last eight intervals is soon left behind, but no beat comes at once."""
+    sprint = 0.9 * 0.94 ** np.minimum(np.arange(60), 12)
+    assert not _described(_beats([0.9] * 20 + sprint.tolist()), "run_length").any()
 
 
 def test_a_long_gap_is_forgotten() -> None:
