@@ -18,6 +18,7 @@ from models.runtime import Classifier, load_classifier, load_network
 from models.sequencing import layers
 from models.softmax import softmax
 from monitor.contract import AAMI_CLASSES, FloatArray
+from monitor.qrs_presence import lacks_qrs
 from monitor.scoring import ClassCounts
 
 _BATCH = 512
@@ -92,7 +93,7 @@ class Adapter:
         sequence = self._classifier.sequence
         if sequence is None:
             return self._classifier.labels(probabilities)
-        return sequence.labels(probabilities, beats.quality)
+        return sequence.labels(probabilities, beats.quality, lacks_qrs(beats.window, beats.template))
 
 
 def adapt_to_answers(classifier: Classifier, taught: AnsweredBeats, source: str) -> Adaptation | None:

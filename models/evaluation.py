@@ -19,6 +19,7 @@ from models.sequencing import layers
 from models.softmax import softmax
 from monitor.classifier import BeatClassifier
 from monitor.contract import AAMI_CLASSES, UNSURE_LABEL, FloatArray
+from monitor.qrs_presence import lacks_qrs
 from monitor.scoring import ClassCounts
 
 HEAVIEST_S_RECORD = "mitdb/232"
@@ -45,7 +46,7 @@ def _announce(classifier: BeatClassifier, beats: BeatSet) -> tuple[NDArray[np.in
     if network is not None:
         probabilities = softmax(layers(network, beats, probabilities)[1])
         probabilities[~beats.complete] = 0.0
-        label = network.labels(probabilities, beats.quality)
+        label = network.labels(probabilities, beats.quality, lacks_qrs(beats.window, beats.template))
     return label, probabilities
 
 

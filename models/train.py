@@ -320,12 +320,14 @@ def judge(logits: "FloatArray", beats: "BeatSet", constants: dict[str, Any]) -> 
     from models.evaluation import describe
     from models.softmax import softmax
     from monitor.contract import UNSURE_LABEL
+    from monitor.qrs_presence import lacks_qrs
 
     probabilities = softmax(
         (logits + np.array(constants["class_bias"], np.float32)) / np.float32(constants["temperature"])
     )
     poor = (beats.quality > 0) & (beats.quality < constants["poor_below"])
-    sure = (probabilities.max(axis=1) >= constants["unsure_below"]) & beats.complete & ~poor
+    whole = beats.complete & ~lacks_qrs(beats.window, beats.template)
+    sure = (probabilities.max(axis=1) >= constants["unsure_below"]) & whole & ~poor
     label = np.where(sure, probabilities.argmax(axis=1), UNSURE_LABEL)
     parts = {}
     for database in ("mitdb", "svdb"):

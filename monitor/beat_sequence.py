@@ -26,6 +26,7 @@ from monitor.contract import (
     FloatArray,
     IntArray,
 )
+from monitor.qrs_presence import lacks_qrs
 from monitor.rows import Rows, RowStage
 from monitor.sequence_network import SequenceNetwork
 from monitor.sudden_onset import follow_run
@@ -286,7 +287,8 @@ class SequenceBank(RowStage):
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
         # Cut short, or no backend could name them.
         probabilities[~beats.probabilities.any(axis=1)] = 0.0
-        return beats.classified(probabilities, network.labels(probabilities, beats.quality))
+        empty = lacks_qrs(beats.window, beats.template)
+        return beats.classified(probabilities, network.labels(probabilities, beats.quality, empty))
 
     def describe(self, beats: Beats) -> FloatArray:
         """Move on by `beats`; return their `SEQUENCE_FIELDS`, float32 of shape ``[beats, len(SEQUENCE_FIELDS)]``."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.contract import UNSURE_LABEL, FloatArray
+from monitor.contract import UNSURE_LABEL, BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class SequenceNetwork:
         hidden = np.concatenate([second.transpose(1, 0, 2).reshape(len(described), -1), evidence], axis=1)
         return hidden, ((logits + self.class_bias) / np.float32(self.temperature)).astype(np.float32)
 
-    def labels(self, probabilities: FloatArray, quality: FloatArray) -> NDArray[np.int8]:
+    def labels(self, probabilities: FloatArray, quality: FloatArray, empty: BoolArray) -> NDArray[np.int8]:
         """Return the index in `monitor.contract.LABELS` of each beat, int8 of shape ``[beats]``.
 
         Parameters
@@ -83,7 +83,9 @@ class SequenceNetwork:
             In sequence; zeros for a beat that has none.
         quality : ndarray of float32, shape ``[beats]``
             0 to 1.
+        empty : ndarray of bool, shape ``[beats]``
+            See `monitor.qrs_presence`; such a beat is unsure.
         """
         sure = probabilities.max(axis=1, initial=0.0) >= self.unsure_below
         poor = (quality > 0) & (quality < self.poor_below)
-        return np.where(sure & ~poor, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)
+        return np.where(sure & ~poor & ~empty, probabilities.argmax(axis=1), UNSURE_LABEL).astype(np.int8)

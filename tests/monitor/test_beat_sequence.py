@@ -217,6 +217,18 @@ def test_beats_of_poor_quality_are_unsure() -> None:
     assert (answer.probabilities.max(axis=1) > 0).all()
 
 
+def test_a_window_without_its_qrs_complex_is_unsure() -> None:
+    """Flat against the usual complex: unsure. Small, or with no usual one known yet: not."""
+    network = replace(_network(), unsure_below=0.0)
+    beats = _beats([0.8] * 4)
+    beats.window[1] *= 0.1
+    beats.window[2] *= 0.25
+    beats.window[3] *= 0.1
+    beats.template[3] = 0.0
+    answer = SequenceBank(RATE_HZ, capacity=1, network=network).process(beats)
+    assert (answer.label == UNSURE_LABEL).tolist() == [False, True, False, False]
+
+
 def test_beats_without_a_class_stay_unsure() -> None:
     """A beat that a gap cut short, or that no backend could name, has no class in sequence either."""
     beats = replace(_beats([0.8] * 10), complete=np.arange(10) != 4)
