@@ -85,7 +85,7 @@ def follow_run(
             length[row] = 0
     elif len(last) >= _LEAST_KNOWN:
         before = last[: min(len(last), _MEDIAN_OF)]
-        middle = np.median(before)
+        middle = float(np.median(before))
         if _begins(rr, usual_ratio, before, middle):
             level[row] = middle
             first[row] = rr
