@@ -47,7 +47,7 @@ STEADY_BELOW: Final = 0.015
 """Typical distance to the nearest of three, as a share of the interval, below which nothing else is looked at."""
 HELD_BEATS: Final = 8
 """Beats in a row at which the sum is above 0 before it is an episode, or below `OVER_BELOW` before it is over."""
-OVER_BELOW: Final = -1.5
+OVER_BELOW: Final = -1.25
 """The sum below which an episode is over."""
 BACK: Final = 24
 """So many intervals before the turn was seen it is said to have happened: the window must fill before it shows."""

@@ -33,7 +33,7 @@ MEMBER_FROM: Final = 0.2
 """Probability of V or F from which on a beat without a name may be one of a run."""
 BRIDGED_FROM: Final = 0.1
 """The same for one beat between two that are; so may one be bridged of which the signal says too little."""
-SURE_MEAN: Final = 0.65
+SURE_MEAN: Final = 0.55
 """Mean log odds over a run of three from which on it is told: no beat need be sure where all together are."""
 COUPLET_MEAN: Final = 0.1
 """The same over a couplet of which one beat has no name."""
@@ -55,6 +55,9 @@ R_ON_T: Final = 0.85
 ALIKE: Final = 0.75
 """Correlation below which two beats differ in shape."""
 SHAPE_CHANGES: Final = 2
+LIKE_THE_RUN: Final = 0.9
+"""Correlation with the beat before from which on one is of the run though its quality is poor: in a fast tachycardia
+the signal never comes to rest, which looks like noise, but noise does not look the same twice."""
 
 KINDS: Final[tuple[RhythmKind, ...]] = (
     "ventricular_run",
@@ -357,6 +360,8 @@ def _beat(  # noqa: C901, PLR0912 - every rule about one beat; numba inlines no 
     n: int,
 ) -> int:
     trusted = quality >= TRUSTED_QUALITY
+    if not trusted and run[_AT] >= 0 and called in (_V, _F, UNSURE_LABEL):
+        trusted = _alike(window, shape) >= LIKE_THE_RUN
     label = called if trusted else UNSURE_LABEL
     p_v = probabilities[_V]
     previous_r = latest[_PREVIOUS_R]

@@ -1,6 +1,6 @@
 """Rhythms made of classes, rates, silence and the signal itself, fed with hand-made beats of known samples."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -151,6 +151,19 @@ def test_a_run_of_changing_shape_is_polymorphic() -> None:
     equal = np.outer([1.0, 1.0, 0.7, 1.3, 0.9, 1.1, 1.0], upright)
     assert "polymorphic_run" in _kinds(_told("NVVVVVN", rr=40, shapes=turning.astype(np.float32)))
     assert "polymorphic_run" not in _kinds(_told("NVVVVVN", rr=40, shapes=equal.astype(np.float32)))
+
+
+def test_poor_beats_of_a_run_are_known_by_their_likeness() -> None:
+    """A fast run whose signal never rests is told by beats that look like its first; noise looks like none."""
+    time = (np.arange(WINDOW_POINTS) - WINDOW_POINTS // 2) / 360.0
+    wide = np.exp(-((time / 0.06) ** 2)) - 0.7 * np.exp(-(((time - 0.12) / 0.06) ** 2))
+    noise = np.random.default_rng(3).normal(0.0, 0.5, (5, WINDOW_POINTS))
+    for shapes, is_told in ((np.outer(np.ones(5), wide), True), (np.vstack([wide, noise[1:]]), False)):
+        r_samples = 100 + 30 * np.arange(5)
+        beats = _beats(r_samples, "V????", ventricular=0.95, shapes=shapes.astype(np.float32))
+        beats = replace(beats, quality=np.array([1.0, 0.3, 0.2, 0.2, 0.1], np.float32))
+        events = _bank().process(ROW, np.array([500]), _peaks(r_samples), beats)
+        assert ("ventricular_run" in _kinds(events)) == is_told
 
 
 def test_a_v_on_the_t_wave() -> None:
