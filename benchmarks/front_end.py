@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from monitor.contract import Block, FloatArray, Peaks
 from monitor.filters import FilterBank, classifier_sections, detector_sections
+from monitor.pacer_spikes import SpikeBank
 from monitor.quality import QualityBank
 from monitor.rpeaks import RPeakBank
 
@@ -26,6 +27,7 @@ class FrontEnd:
         self.classifier_path = FilterBank(classifier_sections(rate_hz), capacity=straps)
         self.detector_path = FilterBank(detector_sections(rate_hz), capacity=straps)
         self.detector = RPeakBank(rate_hz, capacity=straps)
+        self.spikes = SpikeBank(rate_hz, capacity=straps)
         self.quality = QualityBank(rate_hz, capacity=straps)
         self.quality.begin(np.arange(straps), np.zeros(straps, np.int64))
 
@@ -33,7 +35,7 @@ class FrontEnd:
         """Run a block through all of it."""
         self.classifier_path.process(block)
         banded = self.detector_path.process(block)
-        peaks = self.detector.process(block.rows, block.first_sample, banded)
+        peaks = self.spikes.process(block, self.detector.process(block.rows, block.first_sample, banded))
         self.quality.process(block, peaks)
         return peaks
 

@@ -31,6 +31,7 @@ from monitor.contract import (
 )
 from monitor.filters import FilterBank, classifier_sections, detector_sections
 from monitor.history import History
+from monitor.pacer_spikes import SpikeBank
 from monitor.quality import QualityBank
 from monitor.rhythm import AthleteLimits, BlockedBank, FibrillationBank, RhythmBank
 from monitor.rows import RowStage, number_in
@@ -119,6 +120,7 @@ class Line:
         self._eye = FilterBank(classifier_sections(rate_hz, self.config.mains_hz), capacity=capacity)
         self._ear = FilterBank(detector_sections(rate_hz), capacity=capacity)
         self._detector = RPeakBank(rate_hz, capacity=capacity)
+        self._spikes = SpikeBank(rate_hz, capacity=capacity)
         self._beats = BeatBank(rate_hz, capacity=capacity)
         self._template = TemplateBank(rate_hz, capacity=capacity)
         network = classifier.sequence if classifier is not None else None
@@ -142,6 +144,7 @@ class Line:
         self._eye.restart(rows)
         self._ear.restart(rows)
         self._detector.forget(rows)
+        self._spikes.begin(rows, first)
         self._beats.forget(rows)
         self._template.forget(rows)
         self._sequence.forget(rows)
@@ -218,7 +221,7 @@ class Line:
         self.history.append(block.rows, block.first_sample, filtered)
         shown = filtered.astype(np.float32)
         self.trace.append(block.rows, block.first_sample, shown)
-        peaks = self._detector.process(block.rows, block.first_sample, banded)
+        peaks = self._spikes.process(block, self._detector.process(block.rows, block.first_sample, banded))
         settled = self.quality.settled(peaks.rows, peaks.r_sample)
         if not settled.all():
             peaks = replace(
@@ -296,6 +299,7 @@ class Line:
         self._ear.restart(rows)
         self._blocked.restart(rows)
         self._detector.restart(rows)
+        self._spikes.restart(rows, first_sample)
         self.history.restart(rows, first_sample)
         self.trace.restart(rows, first_sample)
         return LineOutput(Peaks.empty(), beats, events, np.empty((len(rows), 0), np.float32))
@@ -354,6 +358,7 @@ class Line:
             "eye": self._eye,
             "ear": self._ear,
             "detector": self._detector,
+            "spikes": self._spikes,
             "beats": self._beats,
             "template": self._template,
             "sequence": self._sequence,

@@ -7,14 +7,15 @@ follows differs:
 - A candidate is described by its shape, by the shape of the strap's own beats, by ratios to their levels and by its
   place in the rhythm (`monitor.rpeak_candidates`), and a small network says how probable an R peak is
   (`monitor.rpeak_judge`). Nothing it sees has a unit, so gain and polarity decide nothing.
-- A probable one is announced at once; a doubtful one is held for 0.2 s, lest a likelier one follows. So the delay is
-  short where the signal is clear, and is spent where it is not.
+- A probable one is announced at once; a likely one is held for 0.15 s and a doubtful one for 0.2 s, lest a likelier one
+  follows. So the delay is short where the signal is clear, and is spent where it is not.
 - The likeliest rejected candidate is announced after all when the next beat is overdue (search back).
 - Levels of beats sink while none comes, so a fall of the amplitude is followed; a beat found far below the old level
   sets the level anew; one beat counts for at most twice the level, so an artefact of volts silences nothing.
 - The first seconds are learnt from a buffer of candidates and then announced, not lost.
 - Positions are the extremum of the band, narrowed once more so that a complex has one peak and not two, corrected for
-  the filters' delay; every peak carries the last sample it needed.
+  the filters' delay; in doubt, near where clear beats fit best (`monitor.rpeak_position`). Every peak carries the last
+  sample it needed.
 
 Delay: `SURE` candidates are known 0.1 s after the peak of their feature, others within `MAX_DELAY_S` of their R peak,
 unless they are only recovered when the next beat is overdue.

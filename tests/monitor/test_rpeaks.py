@@ -174,6 +174,28 @@ def test_a_second_look_is_not_taken_at_fast_hearts() -> None:
         assert _same(_looked_once(_spoilt(seed, 170.0)), _alone(_spoilt(seed, 170.0)))
 
 
+def test_a_bump_beside_a_beat_draws_fewer_marks_away() -> None:
+    """Beside bumps larger than the complex most beats are marked where they lie; by the extremum alone 44 % were."""
+    near = count = 0
+    for seed in (1, 2, 3):
+        record = synthesize(SyntheticAthlete(), rate_hz=RATE_HZ, seconds=60.0, seed=seed)
+        assert record.truth is not None
+        millivolts, random = record.millivolts.astype(np.float64), np.random.default_rng(seed)
+        beats = record.truth.r_samples
+        beats = beats[(beats > 26.0 * RATE_HZ) & (beats < 59.0 * RATE_HZ)]
+        seconds = np.arange(len(millivolts)) / RATE_HZ
+        for beat_s in beats / RATE_HZ:
+            sign = random.choice([-1.0, 1.0])
+            at_s = beat_s + random.choice([-1.0, 1.0]) * random.uniform(0.06, 0.09)
+            millivolts += sign * 1.6 * np.exp(-0.5 * ((seconds - at_s) / 0.018) ** 2)
+        found = _alone(_band(millivolts.astype(np.float32), RATE_HZ)).r_sample
+        distance = np.abs(beats[:, np.newaxis] - found).min(axis=1)
+        assert (distance <= 0.15 * RATE_HZ).all()
+        near += int((distance <= 0.05 * RATE_HZ).sum())
+        count += len(beats)
+    assert near > 0.55 * count
+
+
 def test_the_future_changes_no_known_peak() -> None:
     """Corrupting the signal after a sample changes no peak known by it."""
     banded = _eventful(1)
