@@ -1,7 +1,7 @@
 """Whether there is a QRS complex where a beat was found: without one no class can be told.
 
-Of the beats of training patients that this calls empty, judged by networks that had not seen them, two thirds had the
-wrong class; of 119,096 they were 23.
+Of 119,917 announcements in training patients this calls 23 empty. Networks that had not seen them gave eight the right
+class; seven had another, and eight were no beat at all.
 """
 
 from typing import Final
