@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from models.reproduction.experiments import LONG, Experiment, experiments
+from models.reproduction.experiments import FEW, LONG, Experiment, experiments
 from models.reproduction.fitting import Budget
 from models.reproduction.networks import NETWORKS
 from models.reproduction.outcome import RESULTS, read_choice
@@ -105,7 +105,8 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
     spent = (
         f"{budget.epochs} epochs of all S, V, F and Q beats and at most {budget.normal_beats:,} N beats drawn anew "
         f"each, batches of {budget.batch}, AdamW, one-cycle rate with peak {budget.peak_rate:g}, {varied}, for every "
-        "network"
+        f"network. Two exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
+        f"and one run of {LONG} shows what more time buys"
     )
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):
