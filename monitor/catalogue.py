@@ -25,6 +25,7 @@ from monitor.contract import (
 Kind = RhythmKind | TechnicalKind
 
 SUSTAINED_RUN_BEATS: Final = 6
+_LEAST_RUN: Final = 3
 TACHYCARDIC_RUN_BPM: Final = 100.0
 _OF_RUN: Final = (AAMI_CLASSES.index("V"), AAMI_CLASSES.index("F"), UNSURE_LABEL)
 
@@ -119,6 +120,11 @@ def run_beats(event: RhythmEvent) -> int:
     return sum(1 for r, label, _ in event.beats if r >= event.onset_sample and label in _OF_RUN)
 
 
+def _in_a_row(event: RhythmEvent) -> str:
+    # A beat in doubt, or named otherwise though it looks like the run, is of the run, too: fewer than three make none.
+    return f"{max(run_beats(event), _LEAST_RUN)} or more"
+
+
 def escalates(event: RhythmEvent) -> bool:
     """Whether a ventricular run has become long and fast enough to be of high priority."""
     return (
@@ -199,7 +205,7 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
         "ventricular_run": _heart(
             "medium",
             "STOP the athlete, watch, call the physician",
-            lambda e: f"{run_beats(e)} or more ventricular beats in a row{_rate(e)}.",
+            lambda e: f"{_in_a_row(e)} ventricular beats in a row{_rate(e)}.",
             latched=True,
         ),
         "ventricular_fibrillation": _heart(
@@ -217,7 +223,7 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
         "polymorphic_run": _heart(
             "medium",
             "STOP the athlete, watch, call the physician",
-            lambda e: f"{run_beats(e)} or more ventricular beats in a row, of changing shape{_rate(e)}.",
+            lambda e: f"{_in_a_row(e)} ventricular beats in a row, of changing shape{_rate(e)}.",
             latched=True,
         ),
         "long_pause": _heart(
@@ -266,7 +272,7 @@ CATALOGUE: Final[Mapping[Kind, AlarmRule]] = MappingProxyType(
         "idioventricular_rhythm": _heart(
             "low",
             "Watch; tell the physician after training",
-            lambda e: f"{run_beats(e)} or more slow ventricular beats in a row{_rate(e)}.",
+            lambda e: f"{_in_a_row(e)} slow ventricular beats in a row{_rate(e)}.",
             latched=False,
             repeat_after_s=60.0,
         ),

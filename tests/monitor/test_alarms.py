@@ -626,3 +626,10 @@ def test_alarms_of_athletes_that_are_gone_are_bounded(monkeypatch: pytest.Monkey
         machine.end_boot("t", whose.athlete, 1, 11.0)
     assert len(machine.active("t", "a")) == 1
     assert sum(len(machine.active("t", f"b{number}")) for number in range(200)) == 49
+
+
+@pytest.mark.parametrize("kind", ["ventricular_run", "polymorphic_run", "idioventricular_rhythm"])
+@pytest.mark.parametrize(("named", "said"), [(2, "3 or more"), (3, "3 or more"), (7, "7 or more")])
+def test_a_run_is_never_said_to_be_shorter_than_one(kind: RhythmKind, named: int, said: str) -> None:
+    """A beat that was named otherwise and looks like the run is of it: two beats that were named V make no run."""
+    assert CATALOGUE[kind].sentence(event(kind, beats=named)).startswith(said)
