@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.catalogue import SUSTAINED_RUN_BEATS, TACHYCARDIC_RUN_BPM
+from monitor.catalogue import TACHYCARDIC_RUN_BPM, escalates, run_of
 from monitor.contract import AAMI_CLASSES, Beats, IntArray, Peaks, RhythmEvent
 from monitor.rhythm import AthleteLimits, RhythmBank
 from simulators.annotations import Truth
@@ -78,25 +78,18 @@ def told_episodes(events: Sequence[RhythmEvent], samples: int, rate_hz: float) -
 
 
 def _run_beats(event: RhythmEvent, rate_hz: float) -> int:
-    return min(len(_run_of(event, rate_hz)), LONGEST_RUN)
-
-
-def _run_of(event: RhythmEvent, rate_hz: float) -> list[int]:
-    """Return the R peaks of a run's own beats: from its onset for as long as it lasted."""
+    # Couplets and possible runs are known with a beat that is not of them.
     last = event.onset_sample + round(event.duration_s * rate_hz)
-    return [r for r, _, _ in event.beats if event.onset_sample <= r <= last]
+    return min(sum(event.onset_sample <= r <= last for r, _, _ in event.beats), LONGEST_RUN)
 
 
-def high_runs(events: Sequence[RhythmEvent], rate_hz: float) -> list[Episode]:
+def high_runs(events: Sequence[RhythmEvent]) -> list[Episode]:
     """Return the told runs that became long and fast enough for high priority."""
     found: dict[int, Episode] = {}
     for event in events:
-        if event.kind != "ventricular_run" or event.rate_bpm < TACHYCARDIC_RUN_BPM:
-            continue
-        beats = _run_of(event, rate_hz)
-        if len(beats) >= SUSTAINED_RUN_BEATS:
+        if escalates(event):
             known = found[event.episode].known if event.episode in found else event.known_sample
-            found[event.episode] = Episode(event.onset_sample, beats[-1] + 1, LONGEST_RUN, known)
+            found[event.episode] = Episode(event.onset_sample, run_of(event)[-1] + 1, LONGEST_RUN, known)
     return list(found.values())
 
 

@@ -147,7 +147,7 @@ def score_alarms(
         reference["ventricular_fibrillation"], told["ventricular_fibrillation"], forgiven=fast
     )
     urgent = told.of("sustained_ventricular_tachycardia", "ventricular_fibrillation")
-    urgent += high_runs(events, truth.rate_hz)
+    urgent += high_runs(events)
     scores["sustained_ventricular_tachycardia"] = compare.overlap(
         ventricular_tachycardias(truth, shortest_s=SUSTAINED_S),
         told["sustained_ventricular_tachycardia"],

@@ -13,9 +13,7 @@ from typing import Final
 import msgspec
 
 from monitor.contract import (
-    AAMI_CLASSES,
     PRIORITIES,
-    UNSURE_LABEL,
     Priority,
     RhythmEvent,
     RhythmKind,
@@ -27,7 +25,6 @@ Kind = RhythmKind | TechnicalKind
 SUSTAINED_RUN_BEATS: Final = 6
 _LEAST_RUN: Final = 3
 TACHYCARDIC_RUN_BPM: Final = 100.0
-_OF_RUN: Final = (AAMI_CLASSES.index("V"), AAMI_CLASSES.index("F"), UNSURE_LABEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,21 +112,23 @@ def _rate(event: RhythmEvent) -> str:
     return "" if isnan(event.rate_bpm) else f" at {event.rate_bpm:.0f} bpm"
 
 
-def run_beats(event: RhythmEvent) -> int:
-    """Return how many of an event's evidence beats are of its run: ventricular, fused, or left unnamed between them."""
-    return sum(1 for r, label, _ in event.beats if r >= event.onset_sample and label in _OF_RUN)
+def run_of(event: RhythmEvent) -> list[int]:
+    """Return the R peaks of a run's beats, as far as they are evidence; none of its end, which tells beats after it.
+
+    Whatever they are called, all beats from the onset of a run on are of it.
+    """
+    return [] if event.transition == "end" else [r for r, _, _ in event.beats if r >= event.onset_sample]
 
 
 def _in_a_row(event: RhythmEvent) -> str:
-    # A beat in doubt, or named otherwise though it looks like the run, is of the run, too: fewer than three make none.
-    return f"{max(run_beats(event), _LEAST_RUN)} or more"
+    return f"{max(len(run_of(event)), _LEAST_RUN)} or more"
 
 
 def escalates(event: RhythmEvent) -> bool:
     """Whether a ventricular run has become long and fast enough to be of high priority."""
     return (
         event.kind == "ventricular_run"
-        and run_beats(event) >= SUSTAINED_RUN_BEATS
+        and len(run_of(event)) >= SUSTAINED_RUN_BEATS
         and event.rate_bpm >= TACHYCARDIC_RUN_BPM
     )
 

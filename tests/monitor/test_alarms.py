@@ -17,7 +17,7 @@ from monitor.contract import AAMI_CLASSES, Alarm, EpisodeTransition, RhythmEvent
 from monitor.responses import Command
 
 RATE_HZ = 360.0
-V = AAMI_CLASSES.index("V")
+N, V = (AAMI_CLASSES.index(name) for name in "NV")
 WHOSE = Whose(team="t", athlete="a", boot=1, rate_hz=RATE_HZ, known_at=1000.0, known_sample=0)
 
 
@@ -110,6 +110,17 @@ def test_a_long_fast_run_escalates_once() -> None:
     ]
     assert [(alarm.transition, alarm.priority) for alarm in told] == [("escalated", "high")]
     assert machine.event(WHOSE, event("ventricular_run", "update", beats=9, rate_bpm=80.0), 11.0) == []
+
+
+def test_beats_named_otherwise_are_of_the_run_that_took_them() -> None:
+    """A run of six of which two look ventricular but were called otherwise is as long, and as urgent, as any other."""
+    machine = AlarmMachine()
+    machine.event(WHOSE, event("ventricular_run", beats=3), 10.0)
+    six = event("ventricular_run", "update", beats=6)
+    named = tuple((r, N if k in (2, 4) else V, p) for k, (r, _, p) in enumerate(six.beats))
+    (told,) = machine.event(WHOSE, replace(six, beats=named), 11.0)
+    assert (told.transition, told.priority) == ("escalated", "high")
+    assert told.message.startswith("6 or more")
 
 
 def test_escalation_asks_for_attention_again() -> None:
