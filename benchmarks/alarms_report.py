@@ -113,7 +113,10 @@ def _chunks(hours: float) -> "Iterator[tuple[str, Any]]":
     for kind in ("asystole", "asystole_p", "ventricular_fibrillation", "ventricular_tachycardia"):
         yield f"grave-{kind}", lambda kind=kind: [_grave(kind, number) for number in range(GRAVE)]
     for begin in range(0, round(hours), SESSIONS):
-        yield f"session-{begin:03d}", lambda begin=begin: [_session(begin + k) for k in range(SESSIONS)]
+        yield (
+            f"session-{begin:03d}",
+            lambda begin=begin: [hour_of_training(begin + k) for k in range(SESSIONS)],
+        )
 
 
 def _grave(kind: str, number: int) -> Record:
@@ -143,7 +146,7 @@ def _grave(kind: str, number: int) -> Record:
     )[0]
 
 
-def _session(number: int) -> Record:
+def hour_of_training(number: int) -> Record:
     """Return an hour of training with motion that follows the effort, muscle, wander, and an electrode that slips."""
     session = training_session(number, seconds=SESSION_S, seed=SEED)
     record = session.record

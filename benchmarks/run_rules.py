@@ -1,8 +1,10 @@
-"""What rules of ventricular runs and of atrial fibrillation give on DS1 and svdb: for choosing them, never for DS2.
+"""What rules of ventricular runs and of atrial fibrillation give on DS1, svdb and hours of training, never on DS2.
 
-Beats of DS1 come from a network that has not seen them (cross-fitted), those of svdb from the shipped one; the records
-of svdb that are kept aside for the R-peak detector are left out here, too. The line runs once; what its two machines
-were given is kept in ``build/run-rules``. Then the machines alone run again, with other constants:
+For choosing them. Beats of DS1 come from a network that has not seen them (cross-fitted), those of svdb and of
+synthetic athletes from the shipped one; the records of svdb that are kept aside for the R-peak detector are left out
+here, too, and the hours of training are none of those that `benchmarks.alarms_report` measures. The line runs once;
+what its two machines were given is kept in ``build/run-rules``. Then the machines alone run again, with other
+constants:
 
     python -m benchmarks.run_rules --set SURE_MEAN=0.5 --set ODDS=0.2
     python -m benchmarks.run_rules --vary SURE_MEAN=0.3:0.9:0.1 --vary LONG_LESS=0.05,0.1,0.2
@@ -20,12 +22,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
 import numpy as np
 
+from benchmarks.alarms_report import hour_of_training
 from models.runtime import CROSSFIT_WEIGHTS, SHIPPED_WEIGHTS, load_classifier
 from models.splits import DS1
 from monitor.alarm_episodes import Episode, reference_episodes, ventricular_runs
@@ -41,11 +45,14 @@ from simulators.records import Record, data_folder, read_record, records_in
 
 KEPT: Final = Path("build/run-rules")
 KEPT_ASIDE: Final = Path(__file__).parent / "held_out.toml"
+SETS: Final = ("mitdb", "svdb", "sessions")
 BANK: Final = 34
 _NEAR_S: Final = 0.15
 _MASK_HZ: Final = 10.0
 _AF: Final = "af."
 _SUM: Final = "_evidence"
+HOURS: Final = range(1000, 1024)
+"""Hours of training, other ones than those of the report."""
 _SEEN: Final = slice(WINDOW_POINTS // 2 - 70, WINDOW_POINTS // 2 + 71)
 """Of windows, what shapes are compared by."""
 
@@ -147,20 +154,26 @@ def _reference(record: Record) -> Reference:
 
 def given(database: str) -> list[Given]:
     """Return what the records of a database gave, from ``build`` where it is there."""
-    aside = set(tomllib.loads(KEPT_ASIDE.read_text("utf-8")).get(database, ()))
-    stems = list(records_in(data_folder() / database))
-    if database == "mitdb":
-        stems = [stem for stem in stems if f"mitdb/{stem.name}" in set(DS1) - PACED_RECORDS]
+    read: Sequence[Callable[[], Record]]
+    if database == "sessions":
+        read = [partial(hour_of_training, number) for number in HOURS]
     else:
-        stems = [stem for stem in stems if stem.name not in aside]
+        aside = set(tomllib.loads(KEPT_ASIDE.read_text("utf-8")).get(database, ()))
+        wanted = {name.partition("/")[2] for name in set(DS1) - PACED_RECORDS}
+        stems = list(records_in(data_folder() / database))
+        if database == "mitdb":
+            stems = [stem for stem in stems if stem.name in wanted]
+        else:
+            stems = [stem for stem in stems if stem.name not in aside]
+        read = [partial(read_record, stem) for stem in stems]
     weights = CROSSFIT_WEIGHTS if database == "mitdb" else SHIPPED_WEIGHTS
     version = hashlib.sha256(weights.read_bytes() + source_version().encode()).hexdigest()[:12]
     found = []
-    for begin in range(0, len(stems), BANK):
+    for begin in range(0, len(read), BANK):
         file = KEPT / f"{version}-{database}-{begin}.pickle"
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
-            share = [read_record(stem) for stem in stems[begin : begin + BANK]]
+            share = [of_one() for of_one in read[begin : begin + BANK]]
             file.write_bytes(pickle.dumps(capture(share, weights)))
         found.append(pickle.loads(file.read_bytes()))  # noqa: S301 - written by this script
     return found
@@ -319,9 +332,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--vary", action="append", default=[], metavar="NAME=VALUES", help="a:b:step, or a,b")
     parser.add_argument("--records", action="store_true", help="also print each record in which there is any")
-    parser.add_argument("--only", choices=("mitdb", "svdb"), help="one of the two")
+    parser.add_argument("--only", choices=SETS, help="one of the three")
     arguments = parser.parse_args()
-    groups = {name: given(name) for name in ("mitdb", "svdb") if arguments.only in (None, name)}
+    groups = {name: given(name) for name in SETS if arguments.only in (None, name)}
     for module in (runs, atrial_fibrillation):
         for name, value in list(vars(module).items()):
             # The sum that decides on fibrillation takes long, and none of its constants but the offset is varied.

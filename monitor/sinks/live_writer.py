@@ -8,13 +8,14 @@ beats for the moment in which it becomes the writer. Alarms go another way, from
 import hashlib
 import time
 from collections import deque
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 import redis.asyncio
 import structlog
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from monitor.live_state import (
     ATHLETE_TTL_S,
@@ -34,6 +35,7 @@ from monitor.live_state import (
 )
 from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
+from monitor.sinks.held_beats import not_yet_written
 
 WRITER_S: Final = 3.0
 """So long after its last state an athlete's writer stays it; a strap that is heard is told every second."""
@@ -110,40 +112,51 @@ class LiveWriter:
                 self._held_back.setdefault(key, deque(maxlen=BEATS_HELD_BACK))
             elif reply == 1 and key in self._held_back:
                 taken_over.append(key)
-        for key in taken_over:
-            await self._tell_held_back(*key)
+        if taken_over:
+            await self._tell_held_back(taken_over)
         return [
             (name, reply)
             for name, reply in zip(names, replies, strict=True)
             if isinstance(reply, Exception) and name != "expiry"
         ]
 
-    async def last_beat(self, team: str, athlete: str) -> BeatEntry | None:
-        """Return the last beat in an athlete's Stream; None where there is none.
+    async def last_beats(self, athletes: Iterable[Key]) -> dict[Key, BeatEntry]:
+        """Return the last beat in the Stream of each athlete who has one, in one round trip.
+
+        One that cannot be read is said and left out.
 
         Raises
         ------
         redis.exceptions.RedisError, OSError
             If the server cannot be reached.
-        KeyError, msgspec.DecodeError
-            If it cannot be read.
         """
-        entries: Any = await self._client.xrevrange(beats_key(team, athlete), count=1)
-        return _beats.decode(entries[0][1][b"beat"]) if entries else None
-
-    async def _tell_held_back(self, team: str, athlete: str) -> None:
-        """Write what the writer before may not have written any more."""
-        beats = self._held_back.pop((team, athlete))
-        try:
-            last = await self.last_beat(team, athlete)
-        except (KeyError, msgspec.DecodeError) as error:
-            _log.error("a beat in the server cannot be read", reason=str(error))
-            last = None
+        keys = sorted(athletes)
         pipeline: Any = self._client.pipeline(transaction=False)
-        for beat in beats:
-            if last is None or beat.boot != last.boot or beat.r_sample > last.r_sample:
-                _add_beat(pipeline, team, athlete, beat)
-        await pipeline.execute()
+        for key in keys:
+            pipeline.xrevrange(beats_key(*key), count=1)
+        found: dict[Key, BeatEntry] = {}
+        for key, entries in zip(keys, await pipeline.execute(raise_on_error=False), strict=True):
+            try:
+                if isinstance(entries, Exception):
+                    raise entries
+                if entries:
+                    found[key] = _beats.decode(entries[0][1][b"beat"])
+            except (ResponseError, KeyError, msgspec.DecodeError) as error:
+                _log.error(
+                    "a beat in the server cannot be read", team=key[0], athlete=key[1], reason=str(error)
+                )
+        return found
+
+    async def _tell_held_back(self, keys: list[Key]) -> None:
+        """Write what the writer before may not have written any more."""
+        held = [(*key, beat) for key in keys for beat in self._held_back[key]]
+        pipeline: Any = self._client.pipeline(transaction=False)
+        for team, athlete, beat in not_yet_written(held, await self.last_beats(keys)):
+            _add_beat(pipeline, team, athlete, beat)
+        await pipeline.execute(raise_on_error=False)
+        # Only now: what the server did not take is told with the next state.
+        for key in keys:
+            del self._held_back[key]
 
     def _pipeline(self, batch: SinkBatch) -> tuple[list[str], Any]:
         # The client types pipelines by protocol and decoding; what is put in here needs none of it.

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final, Self
 
-import msgspec
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -124,18 +123,12 @@ class RedisSink:
 
     async def last_beats(self, athletes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], BeatEntry]:
         """Return the last beat that stands in each athlete's Stream; nothing while the server is away."""
-        found: dict[tuple[str, str], BeatEntry] = {}
-        if not self._connected:
-            return found
-        try:
-            for team, athlete in athletes:
-                if (last := await self._live.last_beat(team, athlete)) is not None:
-                    found[team, athlete] = last
-        except (RedisError, OSError) as error:
-            self._report_failure(error)
-        except (KeyError, msgspec.DecodeError) as error:
-            _log.error("a beat in the server cannot be read", reason=str(error))
-        return found
+        if self._connected:
+            try:
+                return await self._live.last_beats(athletes)
+            except (RedisError, OSError) as error:
+                self._report_failure(error)
+        return {}
 
     async def write(self, batch: SinkBatch) -> None:
         """Write a batch: alarms to the outbox, and on from there; all else in one round trip, or not at all.
