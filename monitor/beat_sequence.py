@@ -25,6 +25,7 @@ from monitor.contract import (
     Beats,
     FloatArray,
     IntArray,
+    RowState,
 )
 from monitor.qrs_presence import lacks_qrs
 from monitor.rows import Rows, RowStage
@@ -240,6 +241,9 @@ def _describe(  # noqa: C901 - one pass over the beats; numba inlines no closure
             rr_count[row] += 1
 
 
+_CORRECTION: Final = "correction"
+
+
 class SequenceBank(RowStage):
     """Judges each beat among the athlete's last beats, then learns from it.
 
@@ -258,7 +262,7 @@ class SequenceBank(RowStage):
     def __init__(self, rate_hz: float, *, capacity: int, network: SequenceNetwork | None = None) -> None:
         self._rate_hz = rate_hz
         self._network = network
-        self._state = Rows(version=3, capacity=capacity)
+        self._state = Rows(version=4, capacity=capacity)
         self._state.add("last_r", np.int64, fill=-1)
         self._state.add("last_rr", np.float32, (RR_KEPT,))
         self._state.add("rr_count", np.int64)
@@ -272,8 +276,8 @@ class SequenceBank(RowStage):
         self._state.add("run_first", np.float32)
         self._state.add("run_means", np.float32, (2,))
         self._state.add("run_length", np.int64)
-        hidden = network.hidden if network is not None else 0
-        self._state.add("correction", np.float32, (len(AAMI_CLASSES), hidden + 1))
+        # Hardly anybody has one, and in every row it would take as much as all the rest.
+        self._corrections: dict[int, FloatArray] = {}
 
     def process(self, beats: Beats) -> Beats:
         """Return `beats`, which have the class that each has alone, with the class that they have in sequence."""
@@ -281,8 +285,12 @@ class SequenceBank(RowStage):
         if network is None or len(beats) == 0:
             return beats
         hidden, logits = network.layers(beats.probabilities, self.describe(beats))
-        correction = self._state["correction"][beats.rows]
-        logits += np.matmul(correction[:, :, :-1], hidden[:, :, np.newaxis])[:, :, 0] + correction[:, :, -1]
+        for row, correction in self._corrections.items():
+            own = beats.rows == row
+            if own.any():
+                # One product a beat: a product over all of them would depend on how many come together.
+                by_hidden = np.matmul(correction[:, :-1], hidden[own][:, :, np.newaxis])[:, :, 0]
+                logits[own] += by_hidden + correction[:, -1]
         exponential = np.exp(logits - logits.max(axis=1, keepdims=True))
         probabilities = exponential / exponential.sum(axis=1, keepdims=True)
         # Cut short, or no backend could name them.
@@ -335,11 +343,40 @@ class SequenceBank(RowStage):
         ValueError
             If the shape is another.
         """
-        place = self._state["correction"]
-        if correction is not None and correction.shape != place.shape[1:]:
-            raise ValueError(f"correction has shape {correction.shape}, {place.shape[1:]} is needed")
-        place[row] = 0.0 if correction is None else correction
+        if correction is None:
+            self._corrections.pop(row, None)
+            return
+        needed = (len(AAMI_CLASSES), (self._network.hidden if self._network is not None else 0) + 1)
+        if correction.shape != needed:
+            raise ValueError(f"correction has shape {correction.shape}, {needed} is needed")
+        self._corrections[row] = correction.copy()
 
     def forget(self, rows: IntArray) -> None:
         """Let `rows` begin with another strap."""
         self._state.reset(rows)
+        for row in rows.tolist():
+            self._corrections.pop(row, None)
+
+    def export_row(self, row: int) -> RowState:
+        """Return a copy of one row's state, with its correction if it has one."""
+        state = super().export_row(row)
+        correction = self._corrections.get(row)
+        return state if correction is None else {**state, _CORRECTION: correction.copy()}
+
+    def import_row(self, row: int, state: RowState) -> None:
+        """Take over what `export_row` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is not of this stage and version; nothing is changed then.
+        """
+        before, kept = self._corrections.get(row), state.get(_CORRECTION)
+        if kept is not None and kept.dtype.kind != "f":
+            raise ValueError(f"correction is {kept.dtype}, float32 is needed")
+        self.correct(row, None if kept is None else kept.astype(np.float32))
+        try:
+            super().import_row(row, {name: value for name, value in state.items() if name != _CORRECTION})
+        except ValueError:
+            self.correct(row, before)
+            raise

@@ -41,13 +41,13 @@ ENTROPY_FROM: Final = -1.0
 NEAREST_WEIGHT: Final = 0.7
 NEAREST_FROM: Final = 0.04
 P_WAVE_WEIGHT: Final = 2.9
-OFFSET: Final = 0.8
+OFFSET: Final = -0.2
 ALIKE_S: Final = 0.03
 STEADY_BELOW: Final = 0.015
 """Typical distance to the nearest of three, as a share of the interval, below which nothing else is looked at."""
 HELD_BEATS: Final = 8
 """Beats in a row at which the sum is above 0 before it is an episode, or below `OVER_BELOW` before it is over."""
-OVER_BELOW: Final = -1.25
+OVER_BELOW: Final = -2.25
 """The sum below which an episode is over."""
 BACK: Final = 24
 """So many intervals before the turn was seen it is said to have happened: the window must fill before it shows."""

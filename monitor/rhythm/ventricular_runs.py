@@ -31,16 +31,16 @@ TACHYCARDIC_BPM: Final = 100.0
 SUSTAINED_RUN_S: Final = 30.0
 MEMBER_FROM: Final = 0.2
 """Probability of V or F from which on a beat without a name may be one of a run."""
-BRIDGED_FROM: Final = 0.1
+BRIDGED_FROM: Final = 0.07
 """The same for one beat between two that are; so may one be bridged of which the signal says too little."""
-SURE_MEAN: Final = 0.55
+SURE_MEAN: Final = 0.9
 """Mean log odds over a run of three from which on it is told: no beat need be sure where all together are."""
 COUPLET_MEAN: Final = 0.1
 """The same over a couplet of which one beat has no name."""
 LONG_LESS: Final = 0.1
 LONG_LEAST: Final = 0.0
 """Each beat beyond the third asks for so much less of a run's mean, down to this."""
-LIKELY_FROM: Final = 0.2
+LIKELY_FROM: Final = 0.3
 """Probability of V or F from which on any beat may be one of a run, whatever it was called."""
 PARTED_S: Final = 3.0
 SUSTAINED_SHARE: Final = 0.8

@@ -253,3 +253,27 @@ def test_a_correction_belongs_to_one_row() -> None:
     moved = SequenceBank(RATE_HZ, capacity=1, network=network)
     moved.import_row(0, bank.export_row(1))
     assert (moved.process(beats).label == AAMI_CLASSES.index("V")).all()
+
+
+def test_a_correction_goes_with_its_athlete() -> None:
+    """A strap that begins in the row has none; one that is damaged, or of another network, is refused whole."""
+    network = _network()
+    correction = np.zeros((len(AAMI_CLASSES), network.hidden + 1), np.float32)
+    correction[2, -1] = 20.0
+    bank = SequenceBank(RATE_HZ, capacity=1, network=network)
+    bank.correct(0, correction)
+    state = bank.export_row(0)
+    bank.forget(np.array([0]))
+    plain = bank.export_row(0)
+    beats = _beats([0.8] * 10)
+    alone = SequenceBank(RATE_HZ, capacity=1, network=network).process(beats).probabilities.tobytes()
+    assert bank.process(beats).probabilities.tobytes() == alone
+    for damaged in (correction[:, 1:], correction.astype(np.int64)):
+        with pytest.raises(ValueError, match="correction"):
+            bank.import_row(0, {**state, "correction": damaged})
+    bank.import_row(0, state)
+    with pytest.raises(ValueError, match="version"):
+        bank.import_row(0, {**plain, "version": np.array(0)})
+    assert (bank.process(beats).label == AAMI_CLASSES.index("V")).all()
+    bank.import_row(0, plain)
+    assert bank.process(beats).probabilities.tobytes() == alone
