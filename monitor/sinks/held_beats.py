@@ -2,7 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final
+
+import msgspec
 
 from monitor.live_state import BeatEntry
 
@@ -12,9 +15,14 @@ MOST_HELD: Final = 10_000
 Told = tuple[str, str, BeatEntry]
 """Team, athlete, beat."""
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(BeatEntry).decode
+
 
 class HeldBeats:
     """The newest beats that are not known to be in the server, in the order in which they were told.
+
+    They are held as bytes: as what they are, ten thousand would take some twenty megabytes.
 
     Parameters
     ----------
@@ -23,7 +31,7 @@ class HeldBeats:
     """
 
     def __init__(self, most: int = MOST_HELD) -> None:
-        self._beats: deque[Told] = deque()
+        self._beats: deque[tuple[str, str, bytes]] = deque()
         self._most = most
 
     def __len__(self) -> int:
@@ -31,17 +39,20 @@ class HeldBeats:
 
     def hold(self, beats: Iterable[Told]) -> int:
         """Hold beats; return how many of the oldest had to go for them."""
-        self._beats.extend(beats)
+        self._beats.extend((team, athlete, _encode(beat)) for team, athlete, beat in beats)
         too_many = max(len(self._beats) - self._most, 0)
         for _ in range(too_many):
             self._beats.popleft()
         return too_many
 
-    def take(self) -> list[Told]:
-        """Return all that is held, which then is held no more."""
-        taken = list(self._beats)
-        self._beats.clear()
-        return taken
+    def oldest(self, most: int) -> list[Told]:
+        """Return the oldest, which stay held until they are let go."""
+        return [(team, athlete, _decode(beat)) for team, athlete, beat in islice(self._beats, most)]
+
+    def let_go(self, count: int) -> None:
+        """Hold the oldest no more."""
+        for _ in range(min(count, len(self._beats))):
+            self._beats.popleft()
 
 
 def not_yet_written(beats: Iterable[Told], written: Mapping[tuple[str, str], BeatEntry]) -> list[Told]:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final, Self
 
 import structlog
@@ -41,6 +40,7 @@ _WATCHED_EVERY_S: Final = 1.0
 _GREETING_S: Final = 1.0
 _FAREWELL_S: Final = 1.0
 _ALARMS_AT_ONCE: Final = 64
+_BEATS_AT_ONCE: Final = 1_000
 _WAVES: Final = f"{PREFIX}wave:"
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -151,7 +151,7 @@ class RedisSink:
     async def _write_live(self, batch: SinkBatch) -> None:
         if not (batch.beats or batch.states or batch.waves or batch.monitor or batch.audit):
             return
-        batch = await self._with_held(batch)
+        await self._write_held()
         if not self._connected:
             self._set_aside(batch)
             return
@@ -164,13 +164,20 @@ class RedisSink:
         if refused:
             self._count_refused(refused)
 
-    async def _with_held(self, batch: SinkBatch) -> SinkBatch:
-        if not (len(self._held) and self._connected):
-            return batch
-        held = self._held.take()
-        # Of what was under way when the server went, nobody knows how much it took.
-        written = await self.last_beats({(team, athlete) for team, athlete, _ in held})
-        return replace(batch, beats=[*not_yet_written(held, written), *batch.beats])
+    async def _write_held(self) -> None:
+        """Write the beats that waited while the server was away, some at a time."""
+        while len(self._held) and self._connected:
+            held = self._held.oldest(_BEATS_AT_ONCE)
+            try:
+                # Of what was under way when the server went, nobody knows how much it took.
+                written = await self._live.last_beats({(team, athlete) for team, athlete, _ in held})
+                refused = await self._live.write(SinkBatch(beats=not_yet_written(held, written)))
+            except (RedisError, OSError) as error:
+                self._report_lost(error)
+                return
+            self._held.let_go(len(held))
+            if refused:
+                self._count_refused(refused)
 
     async def _tell_reviews(self, reviews: list[ReviewQueue]) -> None:
         reviews = [review for review in reviews if self._live.writes(review.team, review.athlete)]
@@ -282,10 +289,10 @@ class RedisSink:
     async def __aexit__(self, *_exception: object) -> None:
         if self._connected:
             await self.drained(_FAREWELL_S)
-        if len(self._held):
-            await self._write_live(await self._with_held(SinkBatch()))
-            # Whoever asks afterwards is told.
-            self._dropped["beats"] += len(self._held.take())
+        await self._write_held()
+        # Whoever asks afterwards is told.
+        self._dropped["beats"] += len(self._held)
+        self._held.let_go(len(self._held))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -12,15 +12,17 @@ def _beat(r_sample: int, *, boot: int = 1) -> BeatEntry:
 
 
 def test_the_newest_are_held() -> None:
-    """Room for so many: the oldest go and are counted; what is taken comes in order, once."""
+    """Room for so many: the oldest go and are counted; what is let go comes in order, and then is gone."""
     held = HeldBeats(most=5)
     assert held.hold(("red", "anna", _beat(n)) for n in range(4)) == 0
     assert held.hold(("red", "ben", _beat(n)) for n in range(4)) == 3
     assert len(held) == 5
-    assert [(name, beat.r_sample) for _, name, beat in held.take()] == [
-        ("anna", 3), ("ben", 0), ("ben", 1), ("ben", 2), ("ben", 3),
-    ]  # fmt: skip
-    assert held.take() == []
+    assert held.oldest(2) == held.oldest(2) == [("red", "anna", _beat(3)), ("red", "ben", _beat(0))]
+    held.let_go(2)
+    assert [(name, beat.r_sample) for _, name, beat in held.oldest(9)] == [("ben", 1), ("ben", 2), ("ben", 3)]
+    held.let_go(9)
+    assert len(held) == 0
+    assert held.oldest(9) == []
 
 
 def test_what_stands_in_the_server_is_not_told_again() -> None:
