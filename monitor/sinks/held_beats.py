@@ -22,7 +22,7 @@ _decode = msgspec.msgpack.Decoder(BeatEntry).decode
 class HeldBeats:
     """The newest beats that are not known to be in the server, in the order in which they were told.
 
-    They are held as bytes: as what they are, ten thousand would take some twenty megabytes.
+    They are held as bytes: as what they are they take twice the room, in many small pieces.
 
     Parameters
     ----------
