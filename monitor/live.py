@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from monitor.allocator import give_back
 from monitor.canary import canary
 from monitor.contract import Alarm
 from monitor.evidence_log import KeptStretch
@@ -41,6 +42,7 @@ IDLE_TICK_S: Final = 0.25
 FAREWELL_S: Final = 1.0
 SETTINGS_EVERY_S: Final = 1.0
 SNAPSHOT_EVERY_S: Final = 10.0
+GIVE_BACK_EVERY_S: Final = 30.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
 _MOST_EVIDENCE: Final = 100
@@ -177,6 +179,7 @@ class LiveMonitor:
             asyncio.create_task(self._mind_settings(), name="settings"),
             asyncio.create_task(self._see_who_watches(), name="watched"),
             asyncio.create_task(self._beat(on_heartbeat), name="heartbeat"),
+            asyncio.create_task(self._give_back(), name="memory"),
             asyncio.create_task(self._tick(), name="ticks"),
         ]
         sound = False
@@ -392,6 +395,11 @@ class LiveMonitor:
         while True:
             self._watched = await self._sink.watched()
             await asyncio.sleep(WATCHED_EVERY_S)
+
+    async def _give_back(self) -> None:
+        while True:
+            await asyncio.sleep(GIVE_BACK_EVERY_S)
+            await asyncio.get_running_loop().run_in_executor(self._disk, give_back)
 
     async def _beat(self, on_heartbeat: Callable[[MonitorState], None] | None) -> None:
         while True:

@@ -142,10 +142,12 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
     import structlog
 
     from models.runtime import load_classifier
+    from monitor.allocator import give_back, share_one_arena
     from monitor.settings import settings_hash
     from monitor.warm_up import warm_up
     from monitor.watch import Watch
 
+    share_one_arena()
     # Standard output stays free for results, in every command.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     classifier = load_classifier(
@@ -162,6 +164,7 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
     )
     structlog.stdlib.get_logger("monitor").info("getting ready", model=classifier.name)
     warm_up(classifier)
+    give_back()
     return classifier, watch
 
 
