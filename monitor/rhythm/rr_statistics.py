@@ -40,6 +40,8 @@ AROUND: Final = 11
 """Intervals of whose median another is a deviation."""
 BOXES: Final = (4, 16)
 """Shortest and longest box of the short-term scaling exponent, in beats."""
+ROUNDING_S: Final = 1e-9
+"""A fluctuation that is no larger comes of arithmetic: the intervals never change."""
 LONGEST: Final = 0xFFFFFFFF
 """Samples: what an interval, and the distance between two of those that are kept, can be at most."""
 
@@ -92,6 +94,90 @@ def _keep(
         i[1] = 1 if normal[k] else 0
 
 
+@compiled
+def _fluctuation(profile: NDArray[np.float64], length: int) -> float:
+    """Return the root mean square of what a straight line leaves of each box of `length`."""
+    n = len(profile)
+    boxes = n // length
+    middle = (length - 1) / 2.0
+    spread = length * (length * length - 1) / 12.0
+    total = 0.0
+    # From both ends, so that no interval is left out.
+    for end in range(2):
+        for box in range(boxes):
+            first = (0 if end == 0 else n - boxes * length) + box * length
+            mean, slope = 0.0, 0.0
+            for k in range(length):
+                mean += profile[first + k]
+                slope += profile[first + k] * (k - middle)
+            mean /= length
+            slope /= spread
+            for k in range(length):
+                total += (profile[first + k] - mean - slope * (k - middle)) ** 2
+    return float(np.sqrt(total / (2 * boxes * length)))
+
+
+@compiled
+def _exponent(rr_s: NDArray[np.float64]) -> float:
+    profile = np.cumsum(rr_s - rr_s.mean())
+    n = BOXES[1] - BOXES[0] + 1
+    x, y = np.empty(n), np.empty(n)
+    for k in range(n):
+        fluctuation = _fluctuation(profile, BOXES[0] + k)
+        if fluctuation <= ROUNDING_S:
+            return np.nan
+        x[k], y[k] = np.log(BOXES[0] + k), np.log(fluctuation)
+    x -= x.mean()
+    return float((x * y).sum() / (x * x).sum())
+
+
+@compiled
+def _median_around(rr_s: NDArray[np.float64], normal: NDArray[np.bool_], place: int) -> float:
+    """Return the median of the normal intervals around one; at the ends the series is mirrored, or goes on if short."""
+    n = len(rr_s)
+    kept = np.empty(AROUND)
+    count = 0
+    for k in range(place - AROUND // 2, place + AROUND // 2 + 1):
+        at = k
+        if k < 0 or k >= n:
+            ends = -k if k < 0 else 2 * (n - 1) - k
+            at = ends if n > AROUND else min(max(k, 0), n - 1)
+        if not normal[at]:
+            continue
+        hole = count
+        while hole > 0 and kept[hole - 1] > rr_s[at]:
+            kept[hole] = kept[hole - 1]
+            hole -= 1
+        kept[hole] = rr_s[at]
+        count += 1
+    return (kept[(count - 1) // 2] + kept[count // 2]) / 2.0 if count else np.nan
+
+
+@compiled
+def _summarize(rr_s: NDArray[np.float64], normal: NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """Return the share that has to be corrected, RMSSD and SDNN in seconds, and the exponent; NaN where hidden."""
+    n = len(rr_s)
+    good = np.empty(n, np.bool_)
+    for k in range(n):
+        median = _median_around(rr_s, normal, k) if normal[k] else np.nan
+        good[k] = np.abs(rr_s[k] - median) <= DEVIATION * median
+    share = 1.0 - good.mean()
+    if n < MIN_INTERVALS or share > MAX_CORRECTED:
+        return share, np.nan, np.nan, np.nan
+    changes, pairs = 0.0, 0
+    for k in range(1, n):
+        if good[k] and good[k - 1]:
+            changes += (rr_s[k] - rr_s[k - 1]) ** 2
+            pairs += 1
+    places = np.flatnonzero(good)
+    known = rr_s[places]
+    sdnn = np.sqrt(((known - known.mean()) ** 2).sum() / (len(known) - 1))
+    alpha = np.nan
+    if n >= 4 * BOXES[1]:
+        alpha = _exponent(np.interp(np.arange(n), places, known))
+    return share, np.sqrt(changes / pairs), sdnn, alpha
+
+
 def dfa_alpha1(rr_s: NDArray[np.float64]) -> float:
     """Return the short-term scaling exponent of RR intervals by detrended fluctuation analysis.
 
@@ -105,20 +191,7 @@ def dfa_alpha1(rr_s: NDArray[np.float64]) -> float:
     float
         About 0.5 for white noise, 1 for 1/f noise, 1.5 for a random walk; NaN for intervals that never change.
     """
-    profile = np.cumsum(rr_s - rr_s.mean())
-    lengths = np.arange(BOXES[0], BOXES[1] + 1)
-    fluctuation = np.empty(len(lengths))
-    for place, length in enumerate(lengths.tolist()):
-        boxes = len(profile) // length
-        # From both ends, so that no interval is left out.
-        whole = np.concatenate([profile[: boxes * length], profile[-boxes * length :]]).reshape(-1, length)
-        time = np.arange(length) - (length - 1) / 2.0
-        slope = whole @ time / (time @ time)
-        rest = whole - whole.mean(axis=1, keepdims=True) - slope[:, np.newaxis] * time
-        fluctuation[place] = np.sqrt(np.mean(rest**2))
-    if (fluctuation <= 0.0).any():
-        return float("nan")
-    return float(np.polyfit(np.log(lengths), np.log(fluctuation), 1)[0])
+    return float(_exponent(rr_s))
 
 
 def statistics_of(rr_s: NDArray[np.float64], normal: NDArray[np.bool_]) -> RRStatistics:
@@ -134,27 +207,11 @@ def statistics_of(rr_s: NDArray[np.float64], normal: NDArray[np.bool_]) -> RRSta
     n = len(rr_s)
     if n == 0:
         return RRStatistics(0, float("nan"), float("nan"), None, None, None)
-    good = normal.copy()
-    if good.any():
-        padded = np.pad(np.where(good, rr_s, np.nan), AROUND // 2, mode="reflect" if n > AROUND else "edge")
-        around = np.lib.stride_tricks.sliding_window_view(padded, AROUND)
-        # NaN comes last in order, and where there is nothing else it stays.
-        ordered = np.sort(around, axis=1)
-        known = np.maximum(AROUND - np.isnan(ordered).sum(axis=1), 1)
-        place = np.arange(n)
-        median = (ordered[place, (known - 1) // 2] + ordered[place, known // 2]) / 2.0
-        good &= np.abs(rr_s - median) <= DEVIATION * median
-    share = float(1.0 - good.mean())
+    share, rmssd_s, sdnn_s, alpha = _summarize(rr_s, normal)
     rate = float(60.0 / rr_s.mean())
-    if n < MIN_INTERVALS or share > MAX_CORRECTED:
+    if np.isnan(rmssd_s):
         return RRStatistics(n, share, rate, None, None, None)
-    place = np.arange(n)
-    corrected = np.interp(place, place[good], rr_s[good])
-    pairs = good[1:] & good[:-1]
-    rmssd = float(np.sqrt(np.mean(np.diff(rr_s)[pairs] ** 2)) * 1e3)
-    sdnn = float(np.std(rr_s[good], ddof=1) * 1e3)
-    alpha = dfa_alpha1(corrected) if n >= 4 * BOXES[1] else float("nan")
-    return RRStatistics(n, share, rate, rmssd, sdnn, None if np.isnan(alpha) else alpha)
+    return RRStatistics(n, share, rate, 1e3 * rmssd_s, 1e3 * sdnn_s, None if np.isnan(alpha) else alpha)
 
 
 class RRBank(RowStage):
