@@ -6,7 +6,7 @@ from itertools import product
 from typing import Final, Literal
 
 from models.reproduction.fitting import Budget
-from models.reproduction.networks import NETWORKS
+from models.reproduction.networks import NETWORKS, WIDER
 from models.reproduction.preprocessing import DIRECTIONS, Direction
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, Protocol
 
@@ -52,7 +52,7 @@ class Experiment:
     direction : str
         How they were filtered, see `models.reproduction.preprocessing`.
     network : str
-        One of `models.reproduction.networks.NETWORKS`.
+        One that `models.reproduction.networks.build` knows.
     protocol : str
         One of `models.reproduction.protocols.PROTOCOLS`.
     seed : int
@@ -112,6 +112,7 @@ def _wanted() -> Iterator[Experiment]:
     for network in ("RNN", "GRU", "CNN"):
         yield Experiment(network=network, protocol=OF_MINUTES)
     yield Experiment(epochs=LONG)
+    yield Experiment(network=WIDER)
     for seed, network, protocol in product(SEEDS, NETWORKS, (AS_THE_PAPER, INTER_PATIENT)):
         yield Experiment(network=network, protocol=protocol, seed=seed)
     yield from (

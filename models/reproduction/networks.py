@@ -1,8 +1,8 @@
-"""The four networks of the paper's Table 2.
+"""The four networks of the paper's Table 2, and one that is wider.
 
-The paper gives no widths for any of them. *Grunet* is its network at base 8. *CNN* is the same network with its GRUs
-taken out, so that the difference between the rows is what the GRUs do. *RNN* and *GRU* are one recurrent layer of 64
-units over 120 steps of 5 samples. All end in one linear layer over all steps, as Grunet does.
+The paper gives no widths for any of them. *Grunet* is its network at base 8, *Grunet-16* at base 16. *CNN* is Grunet
+with its GRUs taken out, so that the difference between the rows is what the GRUs do. *RNN* and *GRU* are one recurrent
+layer of 64 units over 120 steps of 5 samples. All end in one linear layer over all steps, as Grunet does.
 
 While they train they run through `models.compiled_layers`, beats last; otherwise through torch's own layers.
 """
@@ -18,7 +18,12 @@ from monitor.contract import AAMI_CLASSES, WINDOW_POINTS
 
 NETWORKS: Final = ("RNN", "CNN", "GRU", "Grunet")
 """In the paper's order."""
-SIZES: Final = GrunetPaperConfig(stem_width=8, widths=(16, 32, 64))
+WIDER: Final = "Grunet-16"
+"""No row of the paper's: Grunet, twice as wide, for what the widths are worth that the paper does not give."""
+SIZES: Final = {
+    "Grunet": GrunetPaperConfig(stem_width=8, widths=(16, 32, 64)),
+    WIDER: GrunetPaperConfig(stem_width=16, widths=(32, 64, 128)),
+}
 _STEP_POINTS: Final = 5
 _STEPS: Final = WINDOW_POINTS // _STEP_POINTS
 _HIDDEN: Final = 64
@@ -67,16 +72,18 @@ class Shaped(nn.Module):
 
     Parameters
     ----------
+    sizes : GrunetPaperConfig
+        Its widths.
     recurrent : bool
         With its GRUs, or without.
     compiled : bool
         Train through compiled layers.
     """
 
-    def __init__(self, *, recurrent: bool, compiled: bool) -> None:
+    def __init__(self, sizes: GrunetPaperConfig, *, recurrent: bool, compiled: bool) -> None:
         super().__init__()
         self.compiled = compiled
-        self.network = GrunetPaper(SIZES)
+        self.network = GrunetPaper(sizes)
         if not recurrent:
             for step in (self.network.down1, self.network.down2, self.network.down3):
                 # The step calls whatever stands here; its annotation says GRU.
@@ -95,24 +102,24 @@ def build(name: str, *, compiled: bool = True) -> nn.Module:
     Parameters
     ----------
     name : str
-        One of `NETWORKS`.
+        One of `NETWORKS`, or `WIDER`.
     compiled : bool
         Train through `models.compiled_layers`, or through torch's own layers: the same sums, several times as slow.
 
     Raises
     ------
     ValueError
-        If the name is not one of `NETWORKS`.
+        If there is no such network.
     """
     if name == "RNN":
         return Recurrent(nn.RNN(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "GRU":
         return Recurrent(nn.GRU(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "CNN":
-        return Shaped(recurrent=False, compiled=compiled)
-    if name == "Grunet":
-        return Shaped(recurrent=True, compiled=compiled)
-    raise ValueError(f"network {name!r}: use one of {', '.join(NETWORKS)}")
+        return Shaped(SIZES["Grunet"], recurrent=False, compiled=compiled)
+    if name in SIZES:
+        return Shaped(SIZES[name], recurrent=True, compiled=compiled)
+    raise ValueError(f"network {name!r}: use one of {', '.join((*NETWORKS, WIDER))}")
 
 
 def _beats_last(network: GrunetPaper, window: Tensor) -> Tensor:

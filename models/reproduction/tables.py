@@ -17,7 +17,7 @@ from models.reproduction.experiments import (
     Experiment,
 )
 from models.reproduction.fitting import Budget
-from models.reproduction.networks import NETWORKS
+from models.reproduction.networks import NETWORKS, WIDER
 from models.reproduction.preprocessing import DIRECTIONS, Direction
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, Protocol
 
@@ -187,6 +187,7 @@ def databases_sheet(outcomes: Outcomes, database: Database) -> Sheet:
     }
     if database == "mitdb":
         runs[f"Grunet, ours, zero-phase, {LONG} epochs"] = Experiment(epochs=LONG)
+        runs["Grunet twice as wide, ours, zero-phase"] = Experiment(network=WIDER)
     for name, run in runs.items():
         outcome = outcomes.get(run.key)
         if outcome is None:
