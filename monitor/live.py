@@ -2,8 +2,8 @@
 
 The event loop only moves bytes; one compute thread owns the watch and all its banks. Each tick takes what has
 arrived, runs the watch over it in that thread and hands the result to the writer, which sends whatever has gathered
-since its last round trip. Nothing here waits for the server: while it is away, alarms wait in the outbox and the rest
-is dropped and counted.
+since its last round trip. Nothing here waits for the server: while it is away, alarms wait in the outbox, beats while
+there is room, and the rest is dropped and counted.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ IDLE_TICK_S: Final = 0.25
 FAREWELL_S: Final = 1.0
 SETTINGS_EVERY_S: Final = 1.0
 SNAPSHOT_EVERY_S: Final = 10.0
-GIVE_BACK_EVERY_S: Final = 30.0
+GIVE_BACK_EVERY_S: Final = 10.0
 _MOST_BEATS: Final = 100_000
 _MOST_WAVES: Final = 5_000
 _MOST_EVIDENCE: Final = 100

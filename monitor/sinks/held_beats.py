@@ -65,9 +65,12 @@ def not_yet_written(beats: Iterable[Told], written: Mapping[tuple[str, str], Bea
     written : mapping
         The last beat that stands in each athlete's Stream, by team and athlete.
     """
-    return [
-        (team, athlete, beat)
-        for team, athlete, beat in beats
-        if (last := written.get((team, athlete))) is None
-        or (beat.boot, beat.known_sample, beat.r_sample) > (last.boot, last.known_sample, last.r_sample)
-    ]
+    told = list(beats)
+    # By R peaks: beats are told in their order, and one that was found late may have been known after the next. A boot
+    # says nothing of those of another strap, so what was written is known by its own.
+    begin: dict[tuple[str, str], int] = {}
+    for place, (team, athlete, beat) in enumerate(told):
+        last = written.get((team, athlete))
+        if last is not None and beat.boot == last.boot and beat.r_sample <= last.r_sample:
+            begin[team, athlete] = place + 1
+    return [each for place, each in enumerate(told) if place >= begin.get(each[:2], 0)]

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import redis.asyncio
 import structlog
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from monitor.live_state import (
     ATHLETE_TTL_S,
@@ -35,7 +35,7 @@ from monitor.live_state import (
 )
 from monitor.sinks.audit import add_audit
 from monitor.sinks.batch import SinkBatch
-from monitor.sinks.held_beats import not_yet_written
+from monitor.sinks.held_beats import Told, not_yet_written
 
 WRITER_S: Final = 3.0
 """So long after its last state an athlete's writer stays it; a strap that is heard is told every second."""
@@ -43,6 +43,8 @@ SILENT_WRITER_S: Final = 10.0
 """The same where it hears no strap: then it tells less often."""
 HEARS_S: Final = 3.0
 BEATS_HELD_BACK: Final = 64
+_TAKEN_OVER_AT_ONCE: Final = 16
+"""Athletes whose beats are told together when we become their writer."""
 _HELD_EVERY_S: Final = 3.0
 _HELD_KNOWN: Final = 20_000
 # Times to live are set anew this often, not with every write.
@@ -93,7 +95,8 @@ class LiveWriter:
         redis.exceptions.RedisError, OSError
             If the server cannot be reached.
         """
-        names, pipeline = self._pipeline(batch)
+        beats, held_back = self._parted(batch.beats)
+        names, pipeline = self._pipeline(batch, beats)
         replies = await pipeline.execute(raise_on_error=False)
         if any(isinstance(reply, NoScriptError) for reply in replies):
             await self._client.script_load(self._script)
@@ -104,6 +107,14 @@ class LiveWriter:
                 next(states) if name == "states" else reply
                 for name, reply in zip(names, replies, strict=True)
             ]
+        # Only now: a batch that does not arrive comes again whole.
+        for team, athlete, beat in held_back:
+            self._held_back[team, athlete].append(beat)
+        refused = [
+            (name, reply)
+            for name, reply in zip(names, replies, strict=True)
+            if isinstance(reply, Exception) and name != "expiry"
+        ]
         written = [reply for name, reply in zip(names, replies, strict=True) if name == "states"]
         taken_over = []
         for state, reply in zip(batch.states, written, strict=True):
@@ -112,13 +123,9 @@ class LiveWriter:
                 self._held_back.setdefault(key, deque(maxlen=BEATS_HELD_BACK))
             elif reply == 1 and key in self._held_back:
                 taken_over.append(key)
-        if taken_over:
-            await self._tell_held_back(taken_over)
-        return [
-            (name, reply)
-            for name, reply in zip(names, replies, strict=True)
-            if isinstance(reply, Exception) and name != "expiry"
-        ]
+        for first in range(0, len(taken_over), _TAKEN_OVER_AT_ONCE):
+            refused += await self._tell_held_back(taken_over[first : first + _TAKEN_OVER_AT_ONCE])
+        return refused
 
     async def last_beats(self, athletes: Iterable[Key]) -> dict[Key, BeatEntry]:
         """Return the last beat in the Stream of each athlete who has one, in one round trip.
@@ -147,26 +154,34 @@ class LiveWriter:
                 )
         return found
 
-    async def _tell_held_back(self, keys: list[Key]) -> None:
-        """Write what the writer before may not have written any more."""
+    async def _tell_held_back(self, keys: list[Key]) -> list[tuple[str, Exception]]:
+        """Write what the writer before may not have written any more; return what the server refuses."""
         held = [(*key, beat) for key in keys for beat in self._held_back[key]]
         pipeline: Any = self._client.pipeline(transaction=False)
-        for team, athlete, beat in not_yet_written(held, await self.last_beats(keys)):
-            _add_beat(pipeline, team, athlete, beat)
-        await pipeline.execute(raise_on_error=False)
-        # Only now: what the server did not take is told with the next state.
+        try:
+            for team, athlete, beat in not_yet_written(held, await self.last_beats(keys)):
+                _add_beat(pipeline, team, athlete, beat)
+            replies = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            # The batch itself has arrived. These stay held back, and are told with the next state.
+            _log.warning("beats that were held back wait on", athletes=len(keys), reason=str(error))
+            return []
         for key in keys:
             del self._held_back[key]
+        return [("beats", reply) for reply in replies if isinstance(reply, Exception)]
 
-    def _pipeline(self, batch: SinkBatch) -> tuple[list[str], Any]:
+    def _parted(self, beats: list[Told]) -> tuple[list[Told], list[Told]]:
+        """Return the beats that are ours to write, and those that are another monitor's."""
+        if not self._held_back:
+            return beats, []
+        ours = [told for told in beats if told[:2] not in self._held_back]
+        return ours, [told for told in beats if told[:2] in self._held_back]
+
+    def _pipeline(self, batch: SinkBatch, beats: list[Told]) -> tuple[list[str], Any]:
         # The client types pipelines by protocol and decoding; what is put in here needs none of it.
         pipeline: Any = self._client.pipeline(transaction=False)
         names: list[str] = []
-        for team, athlete, beat in batch.beats:
-            held_back = self._held_back.get((team, athlete))
-            if held_back is not None:
-                held_back.append(beat)
-                continue
+        for team, athlete, beat in beats:
             _add_beat(pipeline, team, athlete, beat)
             names.append("beats")
             if self._is_due(beats_key(team, athlete), _BEATS_EXPIRY_EVERY_S):

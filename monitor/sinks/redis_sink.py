@@ -1,7 +1,8 @@
 """The monitor's output to Redis or Valkey: live state as it comes, alarms without fail.
 
-Beats, states and waveforms of a time when the server is away are dropped and counted: they are about now. Alarms wait
-in the outbox and go out in order when it is back; what they can be raised again from waits beside it.
+States and waveforms of a time when the server is away are dropped and counted: they are about now. Beats wait while
+there is room for them. Alarms wait in the outbox and go out in order when it is back; what they can be raised again
+from waits beside it.
 """
 
 import asyncio
@@ -289,10 +290,13 @@ class RedisSink:
     async def __aexit__(self, *_exception: object) -> None:
         if self._connected:
             await self.drained(_FAREWELL_S)
-        await self._write_held()
-        # Whoever asks afterwards is told.
-        self._dropped["beats"] += len(self._held)
-        self._held.let_go(len(self._held))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._write_held()
+        if len(self._held):
+            # Whoever asks afterwards is told.
+            self._dropped["beats"] += len(self._held)
+            self._held.let_go(len(self._held))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
