@@ -47,6 +47,7 @@ KEPT: Final = Path("build/run-rules")
 KEPT_ASIDE: Final = Path(__file__).parent / "held_out.toml"
 SETS: Final = ("mitdb", "svdb", "sessions")
 BANK: Final = 34
+_SIMULATORS: Final = Path(__file__).parent.parent / "simulators"
 _NEAR_S: Final = 0.15
 _MASK_HZ: Final = 10.0
 _AF: Final = "af."
@@ -167,7 +168,13 @@ def given(database: str) -> list[Given]:
             stems = [stem for stem in stems if stem.name not in aside]
         read = [partial(read_record, stem) for stem in stems]
     weights = CROSSFIT_WEIGHTS if database == "mitdb" else SHIPPED_WEIGHTS
-    version = hashlib.sha256(weights.read_bytes() + source_version().encode()).hexdigest()[:12]
+    decides = [weights.read_bytes(), source_version().encode()]
+    if database == "sessions":
+        decides += [
+            file.read_bytes()
+            for file in sorted((*Path(__file__).parent.glob("*.py"), *_SIMULATORS.glob("*.py")))
+        ]
+    version = hashlib.sha256(b"".join(decides)).hexdigest()[:12]
     found = []
     for begin in range(0, len(read), BANK):
         file = KEPT / f"{version}-{database}-{begin}.pickle"

@@ -25,7 +25,7 @@ def _glibc() -> Any:
 
 
 def share_one_arena() -> bool:
-    """Let all threads that begin from now on allocate in one arena; return whether that was understood."""
+    """Let all threads that begin from now on allocate in one arena; return whether the C library is one that does."""
     library = _glibc()
     return library is not None and bool(library.mallopt(_ARENA_MAX, 1))
 

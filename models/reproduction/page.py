@@ -51,9 +51,9 @@ _CHOICES: Final = """\
   *causal* is the product's: forwards only, the wavelet on a segment that ends with the window.
 - **Window.** 300 samples each side of the reference's R peak at every sampling rate: 0.83 s at 360 Hz, 1.2 s at
   250 Hz, 2.3 s at 128 Hz. First lead. Beats without a whole window are left out and counted in the JSON.
-- **Widths.** Not given. Grunet: stem 8, steps 16, 32, 64. The CNN row is the same network without its GRUs, so the two
-  differ by them alone. RNN and GRU: one layer of 64 units over 120 steps of 5 samples. All end in one linear layer over
-  all steps.
+- **Widths.** Not given. Grunet: stem 8, steps 16, 32, 64; one run has twice that. The CNN row is the same network
+  without its GRUs, so the two differ by them alone. RNN and GRU: one layer of 64 units over 120 steps of 5 samples. All
+  end in one linear layer over all steps.
 - **Budget.** {budget}. Logits are moved at test by what the draw changed in the classes' shares.
 - **Arithmetic.** float32. Networks train through `models.compiled_layers`, the sums of torch's layers in another order
   (`tests/models/test_compiled_layers.py`); `python -m benchmarks.training` prints the cost of a step both ways.
@@ -111,8 +111,8 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
     spent = (
         f"{budget.epochs} epochs of all S, V, F and Q beats and at most {budget.normal_beats:,} N beats drawn anew "
         f"each, batches of {budget.batch}, AdamW, one-cycle rate with peak {budget.peak_rate:g}, {varied}, for every "
-        f"network. Exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, one "
-        f"run of {LONG} shows what more time buys, and one of twice the width what more weights do"
+        f"network. Two exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
+        f"and one run of {LONG} shows what more time buys"
     )
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):
