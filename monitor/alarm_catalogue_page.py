@@ -267,8 +267,8 @@ def _asked(report: Mapping[str, Any]) -> str:
     """Return what the single groups of records gave, and how soon grave events were known, as two tables."""
     totals = report["mitdb"]["alarm_totals"]
     lines = [
-        "mitdb, sensitivity / positive predictivity (episodes that were there). Rules were chosen on DS1 and, of",
-        "ventricular runs and the offset of fibrillation, svdb; DS2 was looked at meanwhile, every look is in",
+        "mitdb, sensitivity / positive predictivity (episodes that were there). Rules were chosen on DS1, those of",
+        "ventricular runs on svdb and other hours of training, too; DS2 was looked at meanwhile, every look is in",
         "`docs/reports/alarms-ds2-log.jsonl`, and nothing was chosen on it.",
         "",
         f"| | {' | '.join(_GROUPS.values())} |",
