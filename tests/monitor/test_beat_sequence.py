@@ -239,11 +239,16 @@ def test_beats_without_a_class_stay_unsure() -> None:
     np.testing.assert_allclose(answer.probabilities[beats.complete].sum(axis=1), 1, atol=1e-5)
 
 
+def _always_v(network: SequenceNetwork) -> FloatArray:
+    correction = np.zeros((len(AAMI_CLASSES), network.hidden + 1), np.float32)
+    correction[AAMI_CLASSES.index("V"), -1] = 20.0
+    return correction
+
+
 def test_a_correction_belongs_to_one_row() -> None:
     """What is corrected for one athlete changes no other, and moves with the row."""
     network = _network()
-    correction = np.zeros((len(AAMI_CLASSES), network.hidden + 1), np.float32)
-    correction[2, -1] = 20.0
+    correction = _always_v(network)
     bank = SequenceBank(RATE_HZ, capacity=2, network=network)
     bank.correct(1, correction)
     beats = _beats([0.8] * 10)
@@ -258,8 +263,7 @@ def test_a_correction_belongs_to_one_row() -> None:
 def test_a_correction_goes_with_its_athlete() -> None:
     """A strap that begins in the row has none; one that is damaged, or of another network, is refused whole."""
     network = _network()
-    correction = np.zeros((len(AAMI_CLASSES), network.hidden + 1), np.float32)
-    correction[2, -1] = 20.0
+    correction = _always_v(network)
     bank = SequenceBank(RATE_HZ, capacity=1, network=network)
     bank.correct(0, correction)
     state = bank.export_row(0)
