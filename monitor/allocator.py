@@ -31,7 +31,7 @@ def share_one_arena() -> bool:
 
 
 def give_back() -> None:
-    """Give back to the system what is free; takes some milliseconds, in which other threads cannot allocate."""
+    """Give back to the system what is free; meanwhile other threads cannot allocate."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
