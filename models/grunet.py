@@ -67,13 +67,16 @@ class GrunetPaper(nn.Module):
     ----------
     config : GrunetPaperConfig
         Sizes.
+    leads : int
+        How many it sees; the product's monitor has one.
     """
 
-    def __init__(self, config: GrunetPaperConfig) -> None:
+    def __init__(self, config: GrunetPaperConfig, *, leads: int = 1) -> None:
         super().__init__()
         self.config = config
+        self.leads = leads
         first, second, third = config.widths
-        self.stem = _convolution(1, config.stem_width, config.kernel)
+        self.stem = _convolution(leads, config.stem_width, config.kernel)
         self.down1 = _Down(config.stem_width, first, config.kernel)
         self.down2 = _Down(first, second, config.kernel)
         self.down3 = _Down(second, third, config.kernel)
@@ -84,9 +87,12 @@ class GrunetPaper(nn.Module):
         self.out_linear = nn.Linear(config.out_width * WINDOW_POINTS, len(AAMI_CLASSES))
 
     def forward(self, window: Tensor, context: Tensor) -> Tensor:
-        """Return logits ``[beats, 5]`` of windows ``[beats, 600]`` or ``[beats, 2, 600]``; only the window is used."""
+        """Return logits ``[beats, 5]`` of windows ``[beats, 600]`` or ``[beats, channels, 600]``.
+
+        Of several channels the first `leads` are used, so that a template beside a window is passed over.
+        """
         del context
-        at_600 = self.stem(window.unsqueeze(1) if window.dim() == 2 else window[:, :1])
+        at_600 = self.stem(window.unsqueeze(1) if window.dim() == 2 else window[:, : self.leads])
         at_300 = self.down1(at_600)
         at_150 = self.down2(at_300)
         at_75 = self.down3(at_150)

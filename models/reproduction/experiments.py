@@ -59,6 +59,8 @@ class Experiment:
         Of split, weights and draws.
     epochs : int, optional
         In place of those of the equal budget.
+    leads : int
+        How many of a record's leads the network sees, from the first on: 1, as the product, or 2.
     """
 
     database: Database = "mitdb"
@@ -68,6 +70,7 @@ class Experiment:
     protocol: Protocol = AS_THE_PAPER
     seed: int = 1
     epochs: int | None = None
+    leads: int = 1
 
     def budget_of(self, equal: Budget) -> Budget:
         """Return what this run may spend, where `equal` is what every other may."""
@@ -85,7 +88,11 @@ class Experiment:
             _PROTOCOL_KEYS[self.protocol],
             f"seed{self.seed}",
         ]
-        return "_".join(parts if self.epochs is None else [*parts, f"epochs{self.epochs}"])
+        if self.epochs is not None:
+            parts.append(f"epochs{self.epochs}")
+        if self.leads > 1:
+            parts.append(f"leads{self.leads}")
+        return "_".join(parts)
 
 
 def experiments() -> tuple[Experiment, ...]:
@@ -113,6 +120,10 @@ def _wanted() -> Iterator[Experiment]:
         yield Experiment(network=network, protocol=OF_MINUTES)
     yield Experiment(epochs=LONG)
     yield Experiment(network=WIDER)
+    # The paper does not say how many leads it saw; a fusion beat often shows in the second.
+    yield Experiment(leads=2)
+    yield Experiment(leads=2, protocol=INTER_PATIENT)
+    yield Experiment(leads=2, epochs=LONG)
     for seed, network, protocol in product(SEEDS, NETWORKS, (AS_THE_PAPER, INTER_PATIENT)):
         yield Experiment(network=network, protocol=protocol, seed=seed)
     yield from (

@@ -112,8 +112,8 @@ def fit(
     Parameters
     ----------
     network : Module
-        Takes windows ``[beats, 600]``, gives logits of five classes.
-    window : ndarray of float32, shape ``[beats, 600]``
+        Takes windows as they are here, gives logits of five classes.
+    window : ndarray of float32, shape ``[beats, 600]`` or ``[beats, leads, 600]``
         Training windows, millivolt.
     label : ndarray of int64, shape ``[beats]``
         Below `classes`.
@@ -163,7 +163,7 @@ def fit(
                 group["lr"] = _one_cycle((epoch - 1) * per_epoch + step, steps, budget.peak_rate)
             batch = order[step * budget.batch : (step + 1) * budget.batch]
             optimizer.zero_grad(set_to_none=True)
-            logits = network(scale.of(_varied(window[batch], budget, random)))[:, :classes]
+            logits = network(scale.of(varied(window[batch], budget, random)))[:, :classes]
             loss = functional.cross_entropy(logits, torch.from_numpy(label[batch]))
             loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without annotations
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -192,7 +192,7 @@ def predict(
     ----------
     network : Module
         Trained by `fit`.
-    window : ndarray of float32, shape ``[beats, 600]``
+    window : ndarray of float32, shape ``[beats, 600]`` or ``[beats, leads, 600]``
         Test windows, millivolt.
     training_window, training_label, classes, budget
         As `fit` had them: scale and shares of the classes come from there.
@@ -214,13 +214,25 @@ def predict(
     return np.concatenate(answers).astype(np.int64) if answers else np.empty(0, np.int64)
 
 
-def _varied(window: FloatArray, budget: Budget, random: np.random.Generator) -> FloatArray:
-    """Return windows as they might have been cut and amplified; beyond its edge a window repeats its last point."""
-    beats, points = window.shape
-    shift = random.integers(-budget.shift, budget.shift + 1, (beats, 1))
-    moved = np.take_along_axis(window, np.clip(np.arange(points) + shift, 0, points - 1), axis=1)
-    varied: FloatArray = moved * np.exp(random.normal(0.0, budget.gain, (beats, 1))).astype(np.float32)
-    return varied
+def varied(window: FloatArray, budget: Budget, random: np.random.Generator) -> FloatArray:
+    """Return windows as they might have been cut and amplified; beyond its edge a window repeats its last point.
+
+    Parameters
+    ----------
+    window : ndarray of float32, shape ``[beats, 600]`` or ``[beats, leads, 600]``
+        Millivolt.
+    budget : Budget
+        How far, and how much.
+    random : numpy.random.Generator
+        Of the draw.
+    """
+    beats, points = len(window), window.shape[-1]
+    # All leads of a beat move and grow together, as its electrodes' common sample clock and amplifier would have it.
+    each = (beats, *(1 for _ in window.shape[1:]))
+    shift = random.integers(-budget.shift, budget.shift + 1, each)
+    moved = np.take_along_axis(window, np.clip(np.arange(points) + shift, 0, points - 1), axis=-1)
+    varied_windows: FloatArray = moved * np.exp(random.normal(0.0, budget.gain, each)).astype(np.float32)
+    return varied_windows
 
 
 def _one_cycle(step: int, steps: int, peak: float) -> float:

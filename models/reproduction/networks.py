@@ -76,55 +76,62 @@ class Shaped(nn.Module):
         Its widths.
     recurrent : bool
         With its GRUs, or without.
+    leads : int
+        How many it sees.
     compiled : bool
         Train through compiled layers.
     """
 
-    def __init__(self, sizes: GrunetPaperConfig, *, recurrent: bool, compiled: bool) -> None:
+    def __init__(self, sizes: GrunetPaperConfig, *, recurrent: bool, leads: int, compiled: bool) -> None:
         super().__init__()
         self.compiled = compiled
-        self.network = GrunetPaper(sizes)
+        self.network = GrunetPaper(sizes, leads=leads)
         if not recurrent:
             for step in (self.network.down1, self.network.down2, self.network.down3):
                 # The step calls whatever stands here; its annotation says GRU.
                 cast("Any", step).gru = _Passing()
 
     def forward(self, window: Tensor) -> Tensor:
-        """Return logits ``[beats, 5]`` of windows ``[beats, 600]``."""
+        """Return logits ``[beats, 5]`` of windows ``[beats, 600]``, or ``[beats, leads, 600]`` of several leads."""
         if self.training and self.compiled:
             return _beats_last(self.network, window)
         return cast("Tensor", self.network(window, window))
 
 
-def build(name: str, *, compiled: bool = True) -> nn.Module:
+def build(name: str, *, leads: int = 1, compiled: bool = True) -> nn.Module:
     """Return a network of Table 2 with fresh weights.
 
     Parameters
     ----------
     name : str
         One of `NETWORKS`, or `WIDER`.
+    leads : int
+        How many it sees; more than one only by those of Grunet's shape.
     compiled : bool
         Train through `models.compiled_layers`, or through torch's own layers: the same sums, several times as slow.
 
     Raises
     ------
     ValueError
-        If there is no such network.
+        If there is no such network, or not with so many leads.
     """
+    if name in ("RNN", "GRU") and leads != 1:
+        raise ValueError(f"network {name!r} with {leads} leads: it sees one; use {', '.join(SIZES)} or CNN")
     if name == "RNN":
         return Recurrent(nn.RNN(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "GRU":
         return Recurrent(nn.GRU(_STEP_POINTS, _HIDDEN, batch_first=True), compiled=compiled)
     if name == "CNN":
-        return Shaped(SIZES["Grunet"], recurrent=False, compiled=compiled)
+        return Shaped(SIZES["Grunet"], recurrent=False, leads=leads, compiled=compiled)
     if name in SIZES:
-        return Shaped(SIZES[name], recurrent=True, compiled=compiled)
+        return Shaped(SIZES[name], recurrent=True, leads=leads, compiled=compiled)
     raise ValueError(f"network {name!r}: use one of {', '.join((*NETWORKS, WIDER))}")
 
 
 def _beats_last(network: GrunetPaper, window: Tensor) -> Tensor:
     """Return what `network` gives, through compiled layers."""
-    at_600 = _convolve(window.T.unsqueeze(1).contiguous(), network.stem)
+    by_lead = window.unsqueeze(1) if window.dim() == 2 else window
+    at_600 = _convolve(by_lead.permute(2, 1, 0).contiguous(), network.stem)
     features = [at_600]
     for step in (network.down1, network.down2, network.down3):
         signal = compiled_layers.halve(features[-1])

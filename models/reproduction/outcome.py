@@ -127,6 +127,7 @@ def is_current(outcome: dict[str, Any] | None, experiment: Experiment, budget: B
     """Return whether an outcome is of this run with this equal budget."""
     return (
         outcome is not None
-        and outcome["experiment"] == asdict(experiment)
+        # What was run before there was a choice of something had what is the default now.
+        and {**asdict(Experiment()), **outcome["experiment"]} == asdict(experiment)
         and outcome["budget"] == asdict(experiment.budget_of(budget))
     )

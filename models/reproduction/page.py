@@ -20,6 +20,8 @@ SPEED: Final = RESULTS.parent / "training-speed.json"
 _MORE: Final = {
     f"but {LONG} epochs in place of {Budget().epochs}": Experiment(epochs=LONG),
     "but twice as wide": Experiment(network=WIDER),
+    "but with both leads": Experiment(leads=2),
+    f"but with both leads and {LONG} epochs": Experiment(leads=2, epochs=LONG),
 }
 """Grunet's row with more of something."""
 
@@ -50,7 +52,8 @@ _CHOICES: Final = """\
   Whether the paper filtered forwards only or both ways is not said. *zero-phase* is both ways, over whole records;
   *causal* is the product's: forwards only, the wavelet on a segment that ends with the window.
 - **Window.** 300 samples each side of the reference's R peak at every sampling rate: 0.83 s at 360 Hz, 1.2 s at
-  250 Hz, 2.3 s at 128 Hz. First lead. Beats without a whole window are left out and counted in the JSON.
+  250 Hz, 2.3 s at 128 Hz. First lead; runs with both leads say so. Beats without a whole window are
+  left out and counted in the JSON.
 - **Widths.** Not given. Grunet: stem 8, steps 16, 32, 64; one run has twice that. The CNN row is the same network
   without its GRUs, so the two differ by them alone. RNN and GRU: one layer of 64 units over 120 steps of 5 samples. All
   end in one linear layer over all steps.
@@ -111,8 +114,8 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
     spent = (
         f"{budget.epochs} epochs of all S, V, F and Q beats and at most {budget.normal_beats:,} N beats drawn anew "
         f"each, batches of {budget.batch}, AdamW, one-cycle rate with peak {budget.peak_rate:g}, {varied}, for every "
-        f"network. Two exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
-        f"and one run of {LONG} shows what more time buys"
+        f"network. Exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
+        f"and runs of {LONG} show what more time buys"
     )
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):

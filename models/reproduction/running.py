@@ -62,13 +62,16 @@ def run(
     classes = CLASSES_OF[experiment.database]
     budget = experiment.budget_of(budget)
     beats = load_windows(
-        records or records_of(experiment.database), combination(experiment.filters), experiment.direction
+        records or records_of(experiment.database),
+        combination(experiment.filters),
+        experiment.direction,
+        leads=experiment.leads,
     )
     parts = split(beats, experiment.protocol, experiment.seed)
     training, testing = (part[beats.label[part] < classes] for part in (parts.training, parts.testing))
     window, label = beats.window[training], beats.label[training]
     torch.manual_seed(experiment.seed)
-    network = build(experiment.network)
+    network = build(experiment.network, leads=experiment.leads)
     own = folder / experiment.key
     progress = fit(network, window, label, classes, budget, experiment.seed, own, report=report, stop=stop)
     if len(progress.losses) < budget.epochs:

@@ -1,4 +1,4 @@
-"""Beats as the paper cuts them: 300 samples each side of the reference's R peak, one lead, filtered one way.
+"""Beats as the paper cuts them: 300 samples each side of the reference's R peak, filtered one way.
 
 Unlike the product's beat sets these rest on the reference's own positions, and no beat is missed. They are kept on
 disk under a hash of everything that shapes them.
@@ -34,7 +34,7 @@ class Windows:
         Names.
     rate_hz : float
         Sampling rate of them all.
-    window : ndarray of float32, shape ``[beats, 600]``
+    window : ndarray of float32, shape ``[beats, 600]``, or ``[beats, leads, 600]`` of several leads
         Millivolt.
     label : ndarray of int64, shape ``[beats]``
         Index in `monitor.contract.AAMI_CLASSES`.
@@ -64,6 +64,7 @@ def load_windows(
     steps: tuple[Step, ...],
     direction: Direction,
     *,
+    leads: int = 1,
     cache: Path | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Windows:
@@ -72,7 +73,7 @@ def load_windows(
     Raises
     ------
     RecordError
-        If a record is missing, damaged or without reference annotations.
+        If a record is missing, damaged, without reference annotations or without so many leads.
     ValueError
         If no record is named, or their sampling rates differ.
     """
@@ -84,11 +85,12 @@ def load_windows(
         "records": {name: _bytes_of(name) for name in names},
         "steps": steps,
         "direction": direction,
+        "leads": leads,
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     path = (cache or cache_folder()) / "reproduction" / f"{digest}.npz"
     if not path.exists():
-        built = _build(names, steps, direction, report)
+        built = _build(names, steps, direction, leads, report)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(partial, **built)
@@ -106,7 +108,11 @@ def load_windows(
 
 
 def _build(
-    names: Sequence[str], steps: tuple[Step, ...], direction: Direction, report: Callable[[str], None]
+    names: Sequence[str],
+    steps: tuple[Step, ...],
+    direction: Direction,
+    leads: int,
+    report: Callable[[str], None],
 ) -> dict[str, Any]:
     windows, labels, owners, places = [], [], [], []
     rates: set[float] = set()
@@ -121,8 +127,12 @@ def _build(
         whole = (r_samples >= HALF) & (r_samples <= len(record) - HALF)
         dropped += int((~whole).sum())
         r_samples, classes = r_samples[whole], classes[whole]
-        signal_mv = filtered(record.millivolts, record.rate_hz, steps, direction)
-        windows.append(cut(signal_mv, r_samples, steps, direction))
+        signals = [record.millivolts, *(read_record(name, lead=lead).millivolts for lead in range(1, leads))]
+        seen = [
+            cut(filtered(signal, record.rate_hz, steps, direction), r_samples, steps, direction)
+            for signal in signals
+        ]
+        windows.append(seen[0] if leads == 1 else np.stack(seen, axis=1))
         labels.append(classes)
         owners.append(np.full(len(classes), index, np.int64))
         places.append(r_samples)

@@ -131,15 +131,17 @@ def test_saturated_gates_stay_finite() -> None:
     )
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_trains_as_in_torch(name: str) -> None:
+@pytest.mark.parametrize(("name", "leads"), [*((name, 1) for name in NETWORKS), ("Grunet", 2)])
+def test_a_network_trains_as_in_torch(name: str, leads: int) -> None:
     """Logits, every parameter's slope and every running value agree with torch's own layers."""
     torch.manual_seed(7)
-    windows, labels = torch.randn(BEATS, 600), torch.randint(0, 5, (BEATS,))
+    shape = (BEATS, 600) if leads == 1 else (BEATS, leads, 600)
+    windows, labels = torch.randn(shape), torch.randint(0, 5, (BEATS,))
     outcomes = []
     for compiled in (False, True):
         torch.manual_seed(6)
-        network = build(name, compiled=compiled).double() if not compiled else build(name, compiled=compiled)
+        network = build(name, leads=leads, compiled=compiled)
+        network = network if compiled else network.double()
         logits = network(windows.to(next(network.parameters()).dtype))
         functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call] # torch leaves it so
         slopes = {key: value.grad for key, value in network.named_parameters()}

@@ -12,13 +12,13 @@ import torch
 from models.reproduction import outcome
 from models.reproduction.experiments import FILTERS, Experiment, experiments
 from models.reproduction.figures import draw_all, network_figure
-from models.reproduction.fitting import Budget, fit, predict
+from models.reproduction.fitting import Budget, fit, predict, varied
 from models.reproduction.networks import NETWORKS, build
 from models.reproduction.page import render
 from models.reproduction.preprocessing import HALF, combination, cut, filtered
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, split
 from models.reproduction.running import run
-from models.reproduction.windows import Windows
+from models.reproduction.windows import Windows, load_windows
 from monitor.contract import AAMI_CLASSES
 from monitor.errors import ModelError
 
@@ -114,6 +114,28 @@ def test_training_windows_move_and_grow_as_the_budget_says(tmp_path: Path) -> No
     assert len(set(losses)) == 3
 
 
+def test_the_leads_of_a_beat_move_and_grow_together() -> None:
+    """Two leads that are the same stay the same, beat by beat; what they become is what one lead becomes."""
+    one = beats(each=20).window
+    both = np.stack([one, one], axis=1)
+    alone, together = (varied(window, Budget(), np.random.default_rng(1)) for window in (one, both))
+    assert together.shape == both.shape
+    assert not np.array_equal(together, both)
+    np.testing.assert_array_equal(together[:, 0], alone)
+    np.testing.assert_array_equal(together[:, 1], alone)
+
+
+def test_only_networks_of_grunets_shape_see_several_leads() -> None:
+    """They answer for both; another says which do."""
+    for name in ("CNN", "Grunet"):
+        network = build(name, leads=2).eval()
+        window = torch.from_numpy(np.stack([noise(2 * HALF), noise(2 * HALF, 2)]))[None]
+        assert network(window).shape == (1, len(AAMI_CLASSES))
+        assert not torch.equal(network(window), network(window * torch.tensor([[1.0], [0.5]])))
+    with pytest.raises(ValueError, match="2 leads: it sees one; use Grunet, Grunet-16 or CNN"):
+        build("RNN", leads=2)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_answer_with_five_classes(name: str) -> None:
     """Every network of Table 2 takes windows and gives logits of five classes."""
@@ -200,6 +222,10 @@ def test_an_outcome_of_another_budget_is_stale() -> None:
     assert not outcome.is_current(made, Experiment(seed=2), budget)
     assert not outcome.is_current(None, run_of, budget)
     assert outcome.current({run_of.key: made}, budget) == {run_of.key: made}
+    # Before there was a choice every run saw one lead.
+    del made["experiment"]["leads"]
+    assert outcome.is_current(made, run_of, budget)
+    assert not outcome.is_current(made, Experiment(leads=2), budget)
     assert outcome.current({run_of.key: made}, Budget(epochs=1)) == {}
 
 
@@ -248,3 +274,19 @@ def test_a_run_over_real_records(tmp_path: Path) -> None:
     assert made is not None
     assert np.sum(made["confusion"]) == sum(made["beats"]["testing"])
     assert made["beats"]["records"] == 2
+
+
+@pytest.mark.usefixtures("recordings")
+def test_both_leads_are_cut_alike(tmp_path: Path) -> None:
+    """The first of two leads is the one lead; the second is another, of the same beats; a network learns from both."""
+    one, both = (
+        load_windows(("mitdb/101",), combination("low-pass"), "zero-phase", leads=leads, cache=tmp_path)
+        for leads in (1, 2)
+    )
+    assert both.window.shape == (len(one), 2, 2 * HALF)
+    np.testing.assert_array_equal(both.window[:, 0], one.window)
+    np.testing.assert_array_equal(both.r_sample, one.r_sample)
+    assert not np.array_equal(both.window[:, 1], one.window)
+    made = run(Experiment(leads=2), Budget(epochs=1, normal_beats=256), tmp_path, records=("mitdb/106",))
+    assert made is not None
+    assert np.sum(made["confusion"]) == sum(made["beats"]["testing"])
