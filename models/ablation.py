@@ -234,6 +234,8 @@ def _table(rows: list[dict[str, Any]], table: str, databases: tuple[str, ...]) -
     head = [f"{base} {value}" for base in databases for value in ("accuracy", "S Se / +P", "V Se / +P")]
     lines = [f"| | seeds | {' | '.join(head)} |", "| --- | ---: |" + " ---: |" * len(head)]
     of_table = [row for row in rows if row["table"] == table]
+    if not of_table:
+        return "No run of this table has been done yet."
     for title in dict.fromkeys(row["title"] for row in of_table):
         of = [row["parts"] for row in of_table if row["title"] == title]
         cells = []

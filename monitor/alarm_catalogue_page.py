@@ -108,9 +108,11 @@ _INTRODUCTION: Final = f"""# Alarms
 
 One row a kind; `python -m monitor.alarm_catalogue_page` writes this page from the code and from the report of
 `make alarms-report`. A V is a beat that the classifier called V or F with a quality of {TRUSTED_QUALITY:g} or
-more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`). *Known after* is what the beat's window or
-the detector adds to the condition itself; *told after*, *over after* and *again after* are the alarm's own delays
-(onset delay, hysteresis, repeat suppression).
+more, for which enough speaks besides (`monitor/rhythm/ventricular_odds.py`); a run also takes beats of other names that
+are V or F with a probability of {runs.LIKELY_FROM:g} ({runs.MEMBER_FROM:g} where unsure), and poor ones that look
+alike. Se, +P and false/h (in brackets below what it lies with 95 % confidence) are explained under the table. *Known
+after* is what the beat's window or the detector adds to the condition itself; *told after*, *over after* and *again
+after* are the alarm's own delays (onset delay, hysteresis, repeat suppression).
 
 Two tiers: alarms are to be right; the review queue is to miss nothing. `possible_ventricular_run` and the review cards
 (`strapwatch review`: ectopic beats by shape, counted by phase of effort) are for the physician after training, never

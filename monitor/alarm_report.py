@@ -14,7 +14,7 @@ from monitor.recordings import is_listed
 
 GROSS: Final = "gross"
 RICHEST: Final = ("mitdb/203", "mitdb/232")
-"""Records that hold half of the runs, and most of the pauses and S beats."""
+"""Records that hold a quarter of the ventricular runs, and most of the pauses and S beats."""
 
 
 @dataclass(frozen=True, slots=True)

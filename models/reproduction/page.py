@@ -164,10 +164,15 @@ def _where_it_stands(outcomes: Mapping[str, dict[str, Any]]) -> str:
         outcome = outcomes.get(Experiment(protocol=protocol).key)
         baseline = "" if outcome is None else f"; baseline {outcome['figures']['baseline']:.4f}"
         lines.append(f"- {protocol} ({said}): **{four(outcome)}**{baseline}")
-    for how, run in _MORE.items():
+    others = {
+        f"{protocol}, filtered causally, as the product": Experiment(protocol=protocol, direction="causal")
+        for protocol in (AS_THE_PAPER, INTER_PATIENT)
+    }
+    others |= {f"{AS_THE_PAPER}, {how}": run for how, run in _MORE.items()}
+    for what, run in others.items():
         outcome = outcomes.get(run.key)
         baseline = "" if outcome is None else f"; baseline {outcome['figures']['baseline']:.4f}"
-        lines.append(f"- {AS_THE_PAPER}, {how}: **{four(outcome)}**{baseline}")
+        lines.append(f"- {what}: **{four(outcome)}**{baseline}")
     return "\n".join(lines)
 
 
