@@ -34,7 +34,9 @@ _QUIET_S: Final = 60.0
 _READY_S: Final = 900.0
 """The first start ever compiles the stages, and a machine that does other work takes its time over it."""
 _SETTLE_S: Final = 8.0
-_OBSERVED_EVERY_S: Final = 10.0
+_OBSERVED_EVERY_S: Final = 1.0
+"""Several times between two looks at what can be given back to the system (`monitor.live`): memory rises from one to
+the next, and seen once in between its median would show how the two clocks drift apart."""
 
 
 class SoakStretch:
