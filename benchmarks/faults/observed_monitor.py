@@ -4,6 +4,7 @@ A script, run as ``python -P observed_monitor.py FILE EVERY_S monitor --broker â
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from monitor.allocator import share_one_arena
 from monitor.cli import main
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -23,6 +25,30 @@ def _remembered() -> asyncio.AbstractEventLoop:
     return _loops[-1]
 
 
+class _Mallinfo(ctypes.Structure):
+    """``struct mallinfo2`` of ``malloc.h``."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    ]
+
+
+def _heap() -> dict[str, int]:
+    """Return how much of the C library's heap is used and free; nothing where it cannot say (before glibc 2.33)."""
+    library = ctypes.CDLL(None)
+    try:
+        mallinfo = library.mallinfo2
+    except AttributeError:
+        return {}
+    mallinfo.restype = _Mallinfo
+    found = mallinfo()
+    return {"heap_bytes": found.uordblks + found.hblkhd, "heap_free_bytes": found.fordblks}
+
+
 def _observe(file: Path, every_s: float) -> None:
     while True:
         time.sleep(every_s)
@@ -32,6 +58,8 @@ def _observe(file: Path, every_s: float) -> None:
         seen = {
             "at": time.time(),
             "resident_bytes": resident,
+            "python_blocks": sys.getallocatedblocks(),
+            **_heap(),
             "handles": sum(1 for _ in Path("/proc/self/fd").iterdir()),
             "threads": threading.active_count(),
             "tasks": tasks,
@@ -41,6 +69,8 @@ def _observe(file: Path, every_s: float) -> None:
 
 
 if __name__ == "__main__":
+    # As the monitor does, but before the observer's thread begins: with an arena of its own it would be counted, too.
+    share_one_arena()
     asyncio.events.new_event_loop = _remembered
     observer = threading.Thread(
         target=_observe, args=(Path(sys.argv[1]), float(sys.argv[2])), name="observer", daemon=True

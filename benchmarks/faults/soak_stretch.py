@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from benchmarks.faults.place import MONITOR_ID, Place, end_monitor, patient_client, place, start_monitor
 from benchmarks.faults.soak_faults import SoakFaults
+from benchmarks.faults.soak_physician import SoakPhysician
 from benchmarks.faults.soak_reader import SoakReader
 from benchmarks.faults.soak_squad import HEARTS, Undisturbed, lossy, squad
 from benchmarks.faults.soak_verdict import COMES_BACK_S, Verdict, growth
@@ -33,7 +34,9 @@ _QUIET_S: Final = 60.0
 _READY_S: Final = 900.0
 """The first start ever compiles the stages, and a machine that does other work takes its time over it."""
 _SETTLE_S: Final = 8.0
-_OBSERVED_EVERY_S: Final = 10.0
+_OBSERVED_EVERY_S: Final = 1.0
+"""Several times between two looks at what can be given back to the system (`monitor.live`): memory rises from one to
+the next, and seen once in between its median would show how the two clocks drift apart."""
 
 
 class SoakStretch:
@@ -69,6 +72,7 @@ class SoakStretch:
         self._expected = expected
         self._on_judged = on_judged
         self._reader = SoakReader(self._straps)
+        self._physician = SoakPhysician()
         self._folder: Path = options.work / "running"
 
     async def run(self) -> None:
@@ -101,14 +105,15 @@ class SoakStretch:
         )
         judging = asyncio.create_task(self._judge_again_and_again(where, faults, herd, process))
         watching = asyncio.create_task(_watch_waves(where, self._straps[:8]))
+        answering = asyncio.create_task(self._physician.run(where.server))
         try:
-            # A fault that cannot be ended, or a judge who stumbles, ends the stretch at once.
-            for task in asyncio.as_completed([running, disturbing, judging]):
+            # A fault that cannot be ended, or somebody who stumbles, ends the stretch at once.
+            for task in asyncio.as_completed([running, disturbing, judging, answering]):
                 await task
                 if running.done():
                     break
         finally:
-            await asyncio.gather(*(end(task) for task in (running, disturbing, judging, watching)))
+            await asyncio.gather(*(end(task) for task in (running, disturbing, judging, watching, answering)))
         await asyncio.sleep(_SETTLE_S)
         alive = process.poll() is None
         await self._reader.read(where.server)
@@ -154,7 +159,7 @@ class SoakStretch:
         observed = (self._folder / "observed.jsonl").read_text(encoding="utf-8").splitlines()
         lines = [json.loads(line) for line in observed]
         held = growth(lines)
-        failures += verdict.tally.failures
+        failures += verdict.tally.failures + self._physician.refused
         if held["memory_growth"] >= MOST_GROWTH:
             failures.append(
                 f"memory grew by {held['memory_growth']:.1%}; allowed are less than {MOST_GROWTH:.0%}"

@@ -37,7 +37,7 @@ class Tally:
         ``beside packets lost with the broker``, ``unexplained``. Of the others: ``seen through losses``, ``hidden``,
         ``missed``.
     alarms : Counter
-        ``expected``, ``raised``, ``twice``, ``missing``, ``extra``, ``explained``.
+        ``expected``, ``raised``, ``acknowledged``, ``twice``, ``missing``, ``extra``, ``explained``.
     failures : list of str
         What must not be.
     """
@@ -152,6 +152,9 @@ class Verdict:
         wanted = Counter({what: count for what, count in expected.alarms.items() if what[1] < end})
         self.tally.alarms["expected"] += wanted.total()
         self.tally.alarms["raised"] += raised.total()
+        self.tally.alarms["acknowledged"] += sum(
+            alarm.transition == "acknowledged" for alarm in found if not alarm.technical
+        )
         for name, difference in (("missing", wanted - raised), ("extra", raised - wanted)):
             for (kind, episode), count in difference.items():
                 at = self.at(key, episode, rate_hz)
