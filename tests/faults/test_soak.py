@@ -1,17 +1,26 @@
 """The soak: what it goes on from, what its report adds up, and how its judge takes a monitor that is late."""
 
 import argparse
+import asyncio
+import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 
-from benchmarks.faults import soak
+from benchmarks.faults import soak, soak_physician
 from benchmarks.faults.soak_faults import Happened
+from benchmarks.faults.soak_physician import SoakPhysician
 from benchmarks.faults.soak_reader import Told
 from benchmarks.faults.soak_squad import hearts, squad
 from benchmarks.faults.soak_verdict import COMES_BACK_S, Verdict
 from benchmarks.faults.steadfast_herd import Sender
+from monitor.contract import Alarm
+from monitor.embedded import GuardedServer
+from monitor.live_state import TEAMS_KEY
+from monitor.sinks import AlarmScript, known_alarms, open_redis
 from monitor.sources import MqttAddress
 
 
@@ -78,3 +87,53 @@ def test_a_packet_that_was_under_way_when_straps_stood_still_went_out_afterwards
     for packet, pauses_s in ((399, 0.0), (400, 20.0), (1119, 20.0), (1120, 20.9)):
         for sample in (packet * length, (packet + 1) * length - 1):
             assert verdict.at(key, sample, rate_hz) == pytest.approx(sample / rate_hz + pauses_s)
+
+
+def alarm(transition: Any, episode: int) -> Alarm:
+    """Return a step in the life of an alarm."""
+    return Alarm(
+        team="red", athlete="anna", strap="s", boot=1, kind="pause", episode=episode, transition=transition,
+        priority="low", technical=False, known_sample=episode, rate_hz=360.0, at=time.time(), onset_at=1.0,
+        rate_bpm=None, quality=1.0, message="m", action="a",
+    )  # fmt: skip
+
+
+async def test_every_alarm_is_answered_though_the_server_goes_meanwhile(
+    redis_server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was raised is acknowledged after a while; what is due while the server is away, once it is back."""
+    monkeypatch.setattr(soak_physician, "ANSWERS_AFTER_S", 1.0)
+    physician = SoakPhysician()
+    client = open_redis(redis_server.url)
+    answering = asyncio.create_task(physician.run(redis_server))
+    try:
+        await client.sadd(TEAMS_KEY, "red")
+        await asyncio.sleep(1.5)
+        script = AlarmScript(client)
+        await script.add(alarm("raised", 360))
+        await until_answered(client, {360})
+        await script.add(alarm("raised", 99_000))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(redis_server.kill)
+        await asyncio.sleep(2.5)
+        assert [identity.rpartition(".")[2] for _, identity in physician.waiting] == ["99000"]
+        assert not answering.done()
+        await asyncio.to_thread(redis_server.start)
+        await until_answered(client, {360, 99_000})
+        assert not physician.waiting
+        assert not physician.refused
+    finally:
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        await client.aclose()
+
+
+async def until_answered(client: Any, episodes: set[int], *, within_s: float = 20.0) -> None:
+    """Wait until exactly these episodes have been acknowledged."""
+    end, seen = time.monotonic() + within_s, set[int]()
+    while time.monotonic() < end and seen != episodes:
+        await asyncio.sleep(0.1)
+        with contextlib.suppress(RedisError):
+            told = await known_alarms(client, "red")
+            seen = {each.episode for each in told if each.transition == "acknowledged"}
+    assert seen == episodes
