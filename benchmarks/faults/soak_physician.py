@@ -24,12 +24,15 @@ class SoakPhysician:
     ----------
     waiting : deque of (float, str)
         When each alarm became known, in Unix time, and its identity; the oldest first.
+    put_off : int
+        How often the server did not take an answer, which then was given again.
     refused : list of str
         What the server said of alarms that it had told before and did not know then.
     """
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[float, str]] = deque()
+        self.put_off = 0
         self.refused: list[str] = []
 
     async def run(self, server: GuardedServer) -> None:
@@ -45,6 +48,7 @@ class SoakPhysician:
                     try:
                         await acknowledge(client, self.waiting[0][1], _NAME)
                     except (ServerError, RedisError, OSError):
+                        self.put_off += 1
                         break
                     except StrapwatchError as error:
                         self.refused.append(str(error))

@@ -115,7 +115,11 @@ async def test_every_alarm_is_answered_though_the_server_goes_meanwhile(
         await script.add(alarm("raised", 99_000))
         await asyncio.sleep(0.3)
         await asyncio.to_thread(redis_server.kill)
-        await asyncio.sleep(2.5)
+        for _ in range(300):
+            if physician.put_off:
+                break
+            await asyncio.sleep(0.1)
+        assert physician.put_off
         assert [identity.rpartition(".")[2] for _, identity in physician.waiting] == ["99000"]
         assert not answering.done()
         await asyncio.to_thread(redis_server.start)
