@@ -46,7 +46,6 @@ BEATS_HELD_BACK: Final = 64
 _TAKEN_OVER_AT_ONCE: Final = 16
 """Athletes whose beats are told together when we become their writer."""
 _HELD_EVERY_S: Final = 3.0
-_HELD_KNOWN: Final = 20_000
 # Times to live are set anew this often, not with every write.
 _TEAMS_EXPIRY_EVERY_S: Final = 10.0
 _BEATS_EXPIRY_EVERY_S: Final = 600.0
@@ -76,7 +75,7 @@ class LiveWriter:
         self._script = files("monitor.sinks").joinpath("writer.lua").read_text(encoding="utf-8")
         self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._held_back: dict[Key, deque[BeatEntry]] = {}
-        self._held_at: dict[str, float] = {}
+        self._held_at: dict[Key, dict[str, float]] = {}
         self._expiry_due: dict[str, float] = {}
 
     def begin(self) -> None:
@@ -238,16 +237,16 @@ class LiveWriter:
 
     def _held_now(self, state: AthleteState) -> list[str]:
         """Return the alarms whose condition we see, and of which we have not said so just now."""
-        now = time.monotonic()
-        if len(self._held_at) > _HELD_KNOWN:
-            self._held_at.clear()
+        key = (state.team, state.athlete)
         seen = [alarm.identity for alarm in state.alarms if not alarm.cleared]
-        due = [
-            identity
-            for identity in seen
-            if now - self._held_at.get(identity, now - HELD_TTL_S) >= _HELD_EVERY_S
-        ]
-        self._held_at.update(dict.fromkeys(due, now))
+        if not seen:
+            self._held_at.pop(key, None)
+            return []
+        now = time.monotonic()
+        said = self._held_at.get(key, {})
+        due = [each for each in seen if now - said.get(each, now - HELD_TTL_S) >= _HELD_EVERY_S]
+        # Only what is still seen is remembered: a season has more alarms than a moment.
+        self._held_at[key] = {each: now if each in due else said[each] for each in seen}
         return due
 
 

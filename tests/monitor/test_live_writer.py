@@ -8,7 +8,14 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from monitor.embedded import GuardedServer
-from monitor.live_state import AthleteState, BeatEntry, athlete_key, beats_key
+from monitor.live_state import (
+    ActiveAlarm,
+    AthleteState,
+    BeatEntry,
+    athlete_key,
+    beats_key,
+    held_key,
+)
 from monitor.sinks import SinkBatch, open_redis
 from monitor.sinks.live_writer import LiveWriter
 
@@ -110,3 +117,26 @@ async def test_what_the_server_refuses_of_them_is_said(client: Any) -> None:
     refused = await second.write(_batch(["anna", "ben"]))
     assert [name for name, _ in refused] == ["beats", "beats"]
     assert await _told(client, "ben") == [1, 2, 3]
+
+
+async def test_what_is_seen_is_said_at_once_and_not_with_every_state(client: Any) -> None:
+    """Another monitor reads it for ten seconds: said again too soon it costs a command; when it is back, at once."""
+    writer, key = LiveWriter(client, "first"), held_key("red", "red.anna.s1.1.pause.360")
+    seen = ActiveAlarm(
+        identity="red.anna.s1.1.pause.360", kind="pause", priority="low", technical=False, message="", action="",
+        raised_at=1.0,
+    )  # fmt: skip
+
+    async def said(*alarms: ActiveAlarm) -> bool:
+        await client.delete(key)
+        batch = _batch(["anna"])
+        batch.states[0] = msgspec.structs.replace(batch.states[0], alarms=list(alarms))
+        await writer.write(batch)
+        return bool(await client.exists(key))
+
+    assert await said(seen)
+    assert not await said(seen)
+    assert not await said(msgspec.structs.replace(seen, cleared=True))
+    assert await said(seen)
+    other = msgspec.structs.replace(seen, identity="red.anna.s1.1.pause.9000")
+    assert not await said(seen, other)
