@@ -123,7 +123,6 @@ def _wanted() -> Iterator[Experiment]:
     # The paper does not say how many leads it saw; a fusion beat often shows in the second.
     yield Experiment(leads=2)
     yield Experiment(leads=2, protocol=INTER_PATIENT)
-    yield Experiment(leads=2, epochs=LONG)
     for seed, network, protocol in product(SEEDS, NETWORKS, (AS_THE_PAPER, INTER_PATIENT)):
         yield Experiment(network=network, protocol=protocol, seed=seed)
     yield from (

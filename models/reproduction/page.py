@@ -21,7 +21,6 @@ _MORE: Final = {
     f"but {LONG} epochs in place of {Budget().epochs}": Experiment(epochs=LONG),
     "but twice as wide": Experiment(network=WIDER),
     "but with both leads": Experiment(leads=2),
-    f"but with both leads and {LONG} epochs": Experiment(leads=2, epochs=LONG),
 }
 """Grunet's row with more of something."""
 
@@ -115,7 +114,7 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
         f"{budget.epochs} epochs of all S, V, F and Q beats and at most {budget.normal_beats:,} N beats drawn anew "
         f"each, batches of {budget.batch}, AdamW, one-cycle rate with peak {budget.peak_rate:g}, {varied}, for every "
         f"network. Exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
-        f"and runs of {LONG} show what more time buys"
+        f"and one run of {LONG} shows what more time buys"
     )
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):

@@ -189,7 +189,6 @@ def databases_sheet(outcomes: Outcomes, database: Database) -> Sheet:
         runs[f"Grunet, ours, zero-phase, {LONG} epochs"] = Experiment(epochs=LONG)
         runs["Grunet twice as wide, ours, zero-phase"] = Experiment(network=WIDER)
         runs["Grunet with both leads, ours, zero-phase"] = Experiment(leads=2)
-        runs[f"Grunet with both leads, ours, zero-phase, {LONG} epochs"] = Experiment(leads=2, epochs=LONG)
     for name, run in runs.items():
         outcome = outcomes.get(run.key)
         if outcome is None:
