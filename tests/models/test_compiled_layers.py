@@ -131,10 +131,13 @@ def test_saturated_gates_stay_finite() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "leads"), [*((name, 1) for name in NETWORKS), ("Grunet", 2)])
-def test_a_network_trains_as_in_torch(name: str, leads: int) -> None:
+# Windows in which a rectifier's input lies within rounding of 0 would say nothing: its slope is 0 or 1 by chance.
+@pytest.mark.parametrize(
+    ("name", "leads", "windows_seed"), [*((name, 1, 7) for name in NETWORKS), ("Grunet", 2, 9)]
+)
+def test_a_network_trains_as_in_torch(name: str, leads: int, windows_seed: int) -> None:
     """Logits, every parameter's slope and every running value agree with torch's own layers."""
-    torch.manual_seed(7)
+    torch.manual_seed(windows_seed)
     shape = (BEATS, 600) if leads == 1 else (BEATS, leads, 600)
     windows, labels = torch.randn(shape), torch.randint(0, 5, (BEATS,))
     outcomes = []
