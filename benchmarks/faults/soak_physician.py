@@ -8,6 +8,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from benchmarks.faults.place import patient_client
+from monitor.cancellation import end
 from monitor.embedded import GuardedServer
 from monitor.errors import ServerError, StrapwatchError
 from monitor.sinks import acknowledge, follow_alarms
@@ -54,10 +55,14 @@ class SoakPhysician:
                         self.refused.append(str(error))
                     self.waiting.popleft()
         finally:
-            hearing.cancel()
+            await end(hearing)
             await client.aclose()
 
     async def _hear(self, server: GuardedServer) -> None:
-        async for alarm in follow_alarms(patient_client(server)):
-            if alarm.transition in ("raised", "escalated"):
-                self.waiting.append((time.time(), alarm.identity))
+        client = patient_client(server)
+        try:
+            async for alarm in follow_alarms(client):
+                if alarm.transition in ("raised", "escalated"):
+                    self.waiting.append((time.time(), alarm.identity))
+        finally:
+            await client.aclose()
