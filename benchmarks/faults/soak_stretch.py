@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import msgspec
@@ -37,6 +38,16 @@ _SETTLE_S: Final = 8.0
 _OBSERVED_EVERY_S: Final = 1.0
 """Several times between two looks at what can be given back to the system (`monitor.live`): memory rises from one to
 the next, and seen once in between its median would show how the two clocks drift apart."""
+
+_HELD: Final = (
+    "resident_bytes",
+    "python_blocks",
+    "heap_bytes",
+    "heap_free_bytes",
+    "handles",
+    "threads",
+    "tasks",
+)
 
 
 class SoakStretch:
@@ -228,7 +239,11 @@ def _segments(lines: list[dict[str, Any]], faults: SoakFaults) -> list[dict[str,
             segments.append(
                 {
                     "from_s": begin_s,
-                    **{name: inside[-1][name] for name in ("resident_bytes", "handles", "threads", "tasks")},
+                    **{
+                        name: int(median(line[name] for line in inside))
+                        for name in _HELD
+                        if name in inside[0]
+                    },
                     "faults": dict(sorted(happened.items())),
                 }
             )

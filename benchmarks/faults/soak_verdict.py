@@ -280,7 +280,7 @@ def growth(lines: list[dict[str, Any]]) -> dict[str, Any]:
     warm = [line for line in lines if line["at"] - begun >= min(600.0, (lines[-1]["at"] - begun) / 3)]
     share = max(len(warm) // 6, 1)
     found: dict[str, Any] = {"observations": len(lines)}
-    for name in ("resident_bytes", "handles", "threads", "tasks"):
+    for name in ("resident_bytes", "python_blocks", "handles", "threads", "tasks"):
         first, last = (median(line[name] for line in part) for part in (warm[:share], warm[-share:]))
         found[name] = {"begin": first, "end": last, "most": max(line[name] for line in warm)}
         # Connections come and go with faults: the first half shows how many there may be.
