@@ -6,7 +6,7 @@ the random split of beats, answers the last eighth, and adds a line to ``models/
 
 import datetime as dt
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,6 +27,7 @@ from models.reproduction.windows import load_windows
 
 _VALIDATION_SHARE: Final = 8
 _CLASSES: Final = 5
+_ONE_LOOK: Final = [1]
 
 
 def choose(
@@ -37,18 +38,35 @@ def choose(
     decay: Annotated[float, typer.Option(help="Weight decay.")] = Budget().weight_decay,
     shift: Annotated[int, typer.Option(min=0)] = Budget().shift,
     gain: Annotated[float, typer.Option(min=0.0)] = Budget().gain,
+    stretch: Annotated[float, typer.Option(min=0.0, max=0.5)] = Budget().stretch,
+    mix: Annotated[float, typer.Option(min=0.0)] = Budget().mix,
+    looks: Annotated[
+        list[int], typer.Option(min=1, help="At how many places a window is looked at; a line each.")
+    ] = _ONE_LOOK,
+    leads: Annotated[int, typer.Option(min=1, max=2)] = 1,
     folder: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/reproduction-choice"),
 ) -> None:
     """Train with a part of the training beats and answer the rest of them."""
     torch.set_num_threads(1)
     keep_freed_memory()
-    budget = Budget(epochs=epochs, batch=batch, peak_rate=rate, weight_decay=decay, shift=shift, gain=gain)
-    beats = load_windows(records_of("mitdb"), combination(ALL_FILTERS), "zero-phase")
+    budget = Budget(
+        epochs=epochs,
+        batch=batch,
+        peak_rate=rate,
+        weight_decay=decay,
+        shift=shift,
+        gain=gain,
+        stretch=stretch,
+        mix=mix,
+    )
+    beats = load_windows(records_of("mitdb"), combination(ALL_FILTERS), "zero-phase", leads=leads)
     mine = np.random.default_rng(1).permutation(split(beats, AS_THE_PAPER, 1).training)
     held, kept = np.split(mine, [len(mine) // _VALIDATION_SHARE])
     torch.manual_seed(1)
-    trained = build(network)
-    named = "_".join([network.lower(), *(f"{key}{value:g}" for key, value in asdict(budget).items())])
+    trained = build(network, leads=leads)
+    named = "_".join(
+        [network.lower(), *(f"{key}{value:g}" for key, value in asdict(budget).items()), f"leads{leads}"]
+    )
     losses = fit(
         trained,
         beats.window[kept],
@@ -59,21 +77,24 @@ def choose(
         folder / named,
         report=lambda epoch, loss: print(f"epoch {epoch}, loss {loss:.4f}", flush=True),
     ).losses
-    answer = predict(trained, beats.window[held], beats.window[kept], beats.label[kept], _CLASSES, budget)
-    found = figures(confusion(beats.label[held], answer, _CLASSES))
-    line = {
-        "network": network,
-        "budget": asdict(budget),
-        "validation_beats": len(held),
-        "accuracy": round(found["accuracy"], 4),
-        "macro_f1": round(found["macro_f1"], 4),
-        "f1": {name: round(each["f1"], 4) for name, each in found["classes"].items()},
-        "last_loss": round(losses[-1], 4),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-    }
-    with CHOICE.open("a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(line)
+    for each in looks:
+        looked = replace(budget, looks=each)
+        answer = predict(trained, beats.window[held], beats.window[kept], beats.label[kept], _CLASSES, looked)
+        found = figures(confusion(beats.label[held], answer, _CLASSES))
+        line = {
+            "network": network,
+            "leads": leads,
+            "budget": asdict(looked),
+            "validation_beats": len(held),
+            "accuracy": round(found["accuracy"], 4),
+            "macro_f1": round(found["macro_f1"], 4),
+            "f1": {name: round(of_class["f1"], 4) for name, of_class in found["classes"].items()},
+            "last_loss": round(losses[-1], 4),
+            "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        }
+        with CHOICE.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(line)
 
 
 if __name__ == "__main__":

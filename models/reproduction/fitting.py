@@ -48,6 +48,13 @@ class Budget:
         early or late.
     gain : float
         Standard deviation of the logarithm of a training window's gain.
+    stretch : float
+        Share by which a training window is longer or shorter at most, drawn anew each time.
+    mix : float
+        Both parameters of the beta distribution from which the share is drawn that a batch's windows, and the classes
+        asked of them, have of one another (mixup, Zhang et al. 2018); 0 mixes nothing.
+    looks : int
+        At how many places, evenly over `shift`, a test window is looked at; the logits' mean answers.
     """
 
     epochs: int = 15
@@ -57,6 +64,9 @@ class Budget:
     weight_decay: float = 0.01
     shift: int = 8
     gain: float = 0.1
+    stretch: float = 0.0
+    mix: float = 0.0
+    looks: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,8 +173,10 @@ def fit(
                 group["lr"] = _one_cycle((epoch - 1) * per_epoch + step, steps, budget.peak_rate)
             batch = order[step * budget.batch : (step + 1) * budget.batch]
             optimizer.zero_grad(set_to_none=True)
-            logits = network(scale.of(varied(window[batch], budget, random)))[:, :classes]
-            loss = functional.cross_entropy(logits, torch.from_numpy(label[batch]))
+            seen, wanted = varied(window[batch], budget, random), torch.from_numpy(label[batch])
+            if budget.mix:
+                seen, wanted = mixed(seen, functional.one_hot(wanted, classes), budget, random)
+            loss = functional.cross_entropy(network(scale.of(seen))[:, :classes], wanted)
             loss.backward()  # type: ignore[no-untyped-call] # torch leaves it without annotations
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimizer.step()
@@ -207,10 +219,14 @@ def predict(
     shift = torch.from_numpy(moved.astype(np.float32))
     network.eval()
     answers = []
+    places = (
+        np.linspace(-budget.shift, budget.shift, budget.looks).round() if budget.looks > 1 else np.zeros(1)
+    )
     with torch.inference_mode():
         for begin in range(0, len(window), _TEST_BATCH):
-            logits = network(scale.of(window[begin : begin + _TEST_BATCH]))[:, :classes]
-            answers.append((logits + shift).argmax(dim=1).numpy())
+            seen = window[begin : begin + _TEST_BATCH]
+            looks = [network(scale.of(_moved(seen, np.int64(place))))[:, :classes] for place in places]
+            answers.append((torch.stack(looks).mean(dim=0) + shift).argmax(dim=1).numpy())
     return np.concatenate(answers).astype(np.int64) if answers else np.empty(0, np.int64)
 
 
@@ -226,13 +242,54 @@ def varied(window: FloatArray, budget: Budget, random: np.random.Generator) -> F
     random : numpy.random.Generator
         Of the draw.
     """
-    beats, points = len(window), window.shape[-1]
     # All leads of a beat move and grow together, as its electrodes' common sample clock and amplifier would have it.
-    each = (beats, *(1 for _ in window.shape[1:]))
+    each = (len(window), *(1 for _ in window.shape[1:]))
     shift = random.integers(-budget.shift, budget.shift + 1, each)
-    moved = np.take_along_axis(window, np.clip(np.arange(points) + shift, 0, points - 1), axis=-1)
+    pace = 1.0 + random.uniform(-budget.stretch, budget.stretch, each) if budget.stretch else None
+    moved = _moved(window, shift, pace)
     varied_windows: FloatArray = moved * np.exp(random.normal(0.0, budget.gain, each)).astype(np.float32)
     return varied_windows
+
+
+def mixed(
+    window: FloatArray, wanted: Tensor, budget: Budget, random: np.random.Generator
+) -> tuple[FloatArray, Tensor]:
+    """Return a batch's windows, each with a share of another one of them, and of its class.
+
+    Parameters
+    ----------
+    window : ndarray of float32, shape ``[beats, 600]`` or ``[beats, leads, 600]``
+        Millivolt.
+    wanted : Tensor, shape ``[beats, classes]``
+        Their classes, as shares.
+    budget : Budget
+        Its `mix`.
+    random : numpy.random.Generator
+        Of the draw.
+    """
+    share = np.float32(random.beta(budget.mix, budget.mix))
+    other = random.permutation(len(window))
+    both: FloatArray = share * window + (1 - share) * window[other]
+    return both, float(share) * wanted + (1 - float(share)) * wanted[torch.from_numpy(other)]
+
+
+def _moved(
+    window: FloatArray, shift: NDArray[np.int64] | np.int64, pace: NDArray[np.float64] | None = None
+) -> FloatArray:
+    """Return windows cut later by `shift` points, and `pace` times as fast about their middle; 1 leaves them."""
+    points = window.shape[-1]
+    if pace is None:
+        at = np.broadcast_to(np.clip(np.arange(points) + shift, 0, points - 1), window.shape)
+        return np.take_along_axis(window, at, axis=-1)
+    middle = points // 2
+    place = np.clip(middle + (np.arange(points) - middle) * pace + shift, 0, points - 1)
+    before = np.minimum(place.astype(np.int64), points - 2)
+    part = (place - before).astype(np.float32)
+    at = np.broadcast_to(before, window.shape)
+    between: FloatArray = (1 - part) * np.take_along_axis(window, at, -1) + part * np.take_along_axis(
+        window, at + 1, -1
+    )
+    return between
 
 
 def _one_cycle(step: int, steps: int, peak: float) -> float:
@@ -270,10 +327,13 @@ def _resume(
         return Progress([], 0.0)
     with safe_open(path, framework="pt") as file:
         progress = json.loads(file.metadata()["progress"])
-    if progress.get("of") != described or "seconds" not in progress:
-        raise ModelError(
-            f"{path}: a checkpoint of another run ({progress.get('of')}, wanted {described}); remove the folder"
-        )
+    of = progress.get("of", {})
+    # What was begun before there was a choice of something had what is the default now.
+    if {
+        **of,
+        "budget": {**asdict(Budget()), **of.get("budget", {})},
+    } != described or "seconds" not in progress:
+        raise ModelError(f"{path}: a checkpoint of another run ({of}, wanted {described}); remove the folder")
     tensors = load_file(path)
     network.load_state_dict(
         {

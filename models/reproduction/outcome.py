@@ -129,5 +129,5 @@ def is_current(outcome: dict[str, Any] | None, experiment: Experiment, budget: B
         outcome is not None
         # What was run before there was a choice of something had what is the default now.
         and {**asdict(Experiment()), **outcome["experiment"]} == asdict(experiment)
-        and outcome["budget"] == asdict(experiment.budget_of(budget))
+        and {**asdict(Budget()), **outcome["budget"]} == asdict(experiment.budget_of(budget))
     )

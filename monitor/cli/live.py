@@ -143,6 +143,7 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
 
     from models.runtime import load_classifier
     from monitor.allocator import give_back, share_one_arena
+    from monitor.cli.prepare import compile_apart
     from monitor.settings import settings_hash
     from monitor.warm_up import warm_up
     from monitor.watch import Watch
@@ -150,6 +151,7 @@ def _prepare(settings: "Settings", roster: "Roster") -> "tuple[BeatClassifier, W
     share_one_arena()
     # Standard output stays free for results, in every command.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    compile_apart()
     classifier = load_classifier(
         settings.classifier.weights, device=settings.classifier.device, threads=settings.classifier.threads
     )

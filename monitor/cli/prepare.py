@@ -1,6 +1,8 @@
 """``strapwatch prepare``: compile now what the first start would compile."""
 
+from pathlib import Path
 from time import perf_counter
+from typing import Annotated
 
 import typer
 
@@ -20,7 +22,9 @@ def register(app: typer.Typer) -> None:
     app.command("prepare", help=_HELP)(prepare)
 
 
-def prepare() -> None:
+def prepare(
+    *, die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False
+) -> None:
     """Compile the stages, or find that they are compiled."""
     import sys
 
@@ -28,9 +32,34 @@ def prepare() -> None:
     from rich.console import Console
 
     from models.runtime import load_classifier
+    from monitor.embedded import die_with_parent as watch_parent
     from monitor.warm_up import warm_up
 
+    if die_with_parent:
+        watch_parent()
     began = perf_counter()
     with Console(file=sys.stderr).status("compiling the stages"):
         warm_up(load_classifier())
     typer.echo(f"ready in {perf_counter() - began:.1f} s: {numba.config.CACHE_DIR}")
+
+
+def compile_apart() -> None:
+    """Let a process of its own compile the stages, if they are not compiled: what a compiler took ends with it.
+
+    A monitor that has compiled them itself keeps some 400 MB for as long as it runs.
+    """
+    import subprocess
+
+    import numba
+    import structlog
+
+    from monitor.embedded import spawn
+
+    if Path(numba.config.CACHE_DIR).is_dir():
+        return
+    log = structlog.stdlib.get_logger("monitor")
+    log.info("compiling the stages, which takes a minute or two, once", folder=numba.config.CACHE_DIR)
+    with spawn(["prepare"], stdout=subprocess.DEVNULL) as child:
+        code = child.wait()
+    if code:
+        log.warning("compiling apart failed; compiling here", code=code)
