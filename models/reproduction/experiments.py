@@ -61,6 +61,8 @@ class Experiment:
         In place of those of the equal budget.
     leads : int
         How many of a record's leads the network sees, from the first on: 1, as the product, or 2.
+    mix, looks : float, int
+        See `models.reproduction.fitting.Budget`.
     """
 
     database: Database = "mitdb"
@@ -71,10 +73,13 @@ class Experiment:
     seed: int = 1
     epochs: int | None = None
     leads: int = 1
+    mix: float = 0.0
+    looks: int = 1
 
     def budget_of(self, equal: Budget) -> Budget:
         """Return what this run may spend, where `equal` is what every other may."""
-        return equal if self.epochs is None else replace(equal, epochs=self.epochs)
+        own = replace(equal, mix=self.mix, looks=self.looks)
+        return own if self.epochs is None else replace(own, epochs=self.epochs)
 
     @property
     def key(self) -> str:
@@ -92,6 +97,10 @@ class Experiment:
             parts.append(f"epochs{self.epochs}")
         if self.leads > 1:
             parts.append(f"leads{self.leads}")
+        if self.mix:
+            parts.append(f"mix{self.mix:g}")
+        if self.looks > 1:
+            parts.append(f"looks{self.looks}")
         return "_".join(parts)
 
 

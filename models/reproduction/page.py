@@ -229,13 +229,29 @@ def _missed(outcomes: Mapping[str, dict[str, Any]], choice: Sequence[dict[str, A
             "`python -m models.reproduction.choosing`, lines in `models/reports/reproduction-choice.jsonl`):\n"
         )
         for line in choice:
-            budget = line["budget"]
-            said.append(
-                f"- {line['network']}, batches of {budget['batch']}, peak rate {budget['peak_rate']:g}, windows moved "
-                f"by up to {budget['shift']} samples, gain varied by {budget['gain']:g}: accuracy "
-                f"{line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}"
-            )
+            shown = f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}"
+            said.append(f"- {_tried(line)}: {shown}, F of which {line['f1']['F']:.3f}")
     return "\n".join(said)
+
+
+def _tried(line: Mapping[str, Any]) -> str:
+    """Say what was compared with the budget that was chosen."""
+    # What was compared before there was a choice of something had what is the default now.
+    spent = Budget(**line["budget"])
+    parts = [line["network"], f"windows moved by up to {spent.shift} samples, gain varied by {spent.gain:g}"]
+    if line.get("leads", 1) > 1:
+        parts.append("both leads")
+    if spent.epochs != Budget().epochs:
+        parts.append(f"{spent.epochs} epochs")
+    if spent.weight_decay != Budget().weight_decay:
+        parts.append(f"weight decay {spent.weight_decay:g}")
+    if spent.stretch:
+        parts.append(f"windows up to {100 * spent.stretch:g} % longer or shorter")
+    if spent.mix:
+        parts.append(f"windows mixed (mixup, {spent.mix:g})")
+    if spent.looks > 1:
+        parts.append(f"looked at in {spent.looks} places")
+    return ", ".join(parts)
 
 
 def _time(outcomes: Mapping[str, dict[str, Any]]) -> str:

@@ -12,7 +12,7 @@ import torch
 from models.reproduction import outcome
 from models.reproduction.experiments import FILTERS, Experiment, experiments
 from models.reproduction.figures import draw_all, network_figure
-from models.reproduction.fitting import Budget, fit, predict, varied
+from models.reproduction.fitting import Budget, fit, mixed, predict, varied
 from models.reproduction.networks import NETWORKS, build
 from models.reproduction.page import render
 from models.reproduction.preprocessing import HALF, combination, cut, filtered
@@ -125,6 +125,49 @@ def test_the_leads_of_a_beat_move_and_grow_together() -> None:
     np.testing.assert_array_equal(together[:, 1], alone)
 
 
+def test_a_stretched_window_keeps_its_middle() -> None:
+    """The R peak stays where it is, what is beside it moves, in both leads alike; without a stretch nothing does."""
+    one = beats(each=20).window
+    still = Budget(shift=0, gain=0.0)
+    np.testing.assert_array_equal(varied(one, still, np.random.default_rng(1)), one)
+    stretched = varied(np.stack([one, one], axis=1), replace(still, stretch=0.1), np.random.default_rng(1))
+    np.testing.assert_array_equal(stretched[:, 0], stretched[:, 1])
+    np.testing.assert_array_equal(stretched[:, 0, HALF], one[:, HALF])
+    assert (stretched[:, 0, HALF + 100 :] != one[:, HALF + 100 :]).mean() > 0.9
+    ramp = np.arange(2 * HALF, dtype=np.float32)[np.newaxis]
+    paces = np.diff(varied(ramp, replace(still, stretch=0.1), np.random.default_rng(2))[0, 50:-50])
+    assert 0.9 <= paces.min() <= paces.max() <= 1.1
+    np.testing.assert_allclose(paces, paces[0], atol=1e-3)
+
+
+def test_mixed_windows_ask_for_what_is_in_them() -> None:
+    """Each window is a share of itself and the rest of another one; its classes are asked for by the same shares."""
+    windows = np.eye(5, 2 * HALF, dtype=np.float32)
+    both, wanted = mixed(windows, torch.eye(5), Budget(mix=0.4), np.random.default_rng(3))
+    np.testing.assert_allclose(both[:, :5], wanted.numpy(), atol=1e-6)
+    np.testing.assert_allclose(both.sum(axis=1), 1.0, atol=1e-6)
+    assert 0.0 < both[0, 0] < 1.0
+
+
+def test_several_looks_are_answered_by_their_mean() -> None:
+    """A network that sees one point answers by it alone, or by its mean over the places that are looked at."""
+
+    class Point(torch.nn.Module):
+        def forward(self, window: torch.Tensor) -> torch.Tensor:
+            seen = window[:, HALF]
+            return torch.stack([torch.zeros_like(seen), seen], dim=1)
+
+    window = np.zeros((1, 2 * HALF), np.float32)
+    window[0, HALF - 8], window[0, HALF] = 3.0, -1.0
+    label = np.array([0, 1])
+    training = np.stack([np.full(2 * HALF, -1.0), np.full(2 * HALF, 1.0)]).astype(np.float32)
+    answers = [
+        predict(Point(), window, training, label, 2, Budget(shift=8, looks=looks)).tolist()
+        for looks in (1, 3)
+    ]
+    assert answers == [[0], [1]]
+
+
 def test_only_networks_of_grunets_shape_see_several_leads() -> None:
     """They answer for both; another says which do."""
     for name in ("CNN", "Grunet"):
@@ -222,10 +265,11 @@ def test_an_outcome_of_another_budget_is_stale() -> None:
     assert not outcome.is_current(made, Experiment(seed=2), budget)
     assert not outcome.is_current(None, run_of, budget)
     assert outcome.current({run_of.key: made}, budget) == {run_of.key: made}
-    # Before there was a choice every run saw one lead.
-    del made["experiment"]["leads"]
+    # Before there was a choice every run saw one lead, and nothing was mixed.
+    del made["experiment"]["leads"], made["experiment"]["mix"], made["budget"]["mix"]
     assert outcome.is_current(made, run_of, budget)
     assert not outcome.is_current(made, Experiment(leads=2), budget)
+    assert not outcome.is_current(made, Experiment(mix=0.2), budget)
     assert outcome.current({run_of.key: made}, Budget(epochs=1)) == {}
 
 
