@@ -7,6 +7,7 @@ the random split of beats, answers the last eighth, and adds a line to ``models/
 import datetime as dt
 import json
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -27,7 +28,10 @@ from models.reproduction.windows import load_windows
 
 _VALIDATION_SHARE: Final = 8
 _CLASSES: Final = 5
-_ONE_LOOK: Final = [1]
+_ONE_LOOK: Final = [Budget().looks]
+_WHOLE_PRIOR: Final = [Budget().prior]
+_AT_TEST: Final = ("looks", "prior")
+"""What is spent at test alone: training is the same whatever it is."""
 
 
 def choose(
@@ -43,6 +47,9 @@ def choose(
     looks: Annotated[
         list[int], typer.Option(min=1, help="At how many places a window is looked at; a line each.")
     ] = _ONE_LOOK,
+    prior: Annotated[
+        list[float], typer.Option(min=0.0, max=1.0, help="How far logits are moved; a line each.")
+    ] = _WHOLE_PRIOR,
     leads: Annotated[int, typer.Option(min=1, max=2)] = 1,
     folder: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/reproduction-choice"),
 ) -> None:
@@ -64,9 +71,8 @@ def choose(
     held, kept = np.split(mine, [len(mine) // _VALIDATION_SHARE])
     torch.manual_seed(1)
     trained = build(network, leads=leads)
-    named = "_".join(
-        [network.lower(), *(f"{key}{value:g}" for key, value in asdict(budget).items()), f"leads{leads}"]
-    )
+    spent = [f"{key}{value:g}" for key, value in asdict(budget).items() if key not in _AT_TEST]
+    named = "_".join([network.lower(), *spent, f"leads{leads}"])
     losses = fit(
         trained,
         beats.window[kept],
@@ -77,8 +83,8 @@ def choose(
         folder / named,
         report=lambda epoch, loss: print(f"epoch {epoch}, loss {loss:.4f}", flush=True),
     ).losses
-    for each in looks:
-        looked = replace(budget, looks=each)
+    for each, share in product(looks, prior):
+        looked = replace(budget, looks=each, prior=share)
         answer = predict(trained, beats.window[held], beats.window[kept], beats.label[kept], _CLASSES, looked)
         found = figures(confusion(beats.label[held], answer, _CLASSES))
         line = {

@@ -61,7 +61,7 @@ class Experiment:
         In place of those of the equal budget.
     leads : int
         How many of a record's leads the network sees, from the first on: 1, as the product, or 2.
-    mix, looks : float, int
+    mix, looks, prior : float, int, float
         See `models.reproduction.fitting.Budget`.
     """
 
@@ -75,10 +75,11 @@ class Experiment:
     leads: int = 1
     mix: float = 0.0
     looks: int = 1
+    prior: float = 1.0
 
     def budget_of(self, equal: Budget) -> Budget:
         """Return what this run may spend, where `equal` is what every other may."""
-        own = replace(equal, mix=self.mix, looks=self.looks)
+        own = replace(equal, mix=self.mix, looks=self.looks, prior=self.prior)
         return own if self.epochs is None else replace(own, epochs=self.epochs)
 
     @property
@@ -101,6 +102,8 @@ class Experiment:
             parts.append(f"mix{self.mix:g}")
         if self.looks > 1:
             parts.append(f"looks{self.looks}")
+        if self.prior != 1.0:
+            parts.append(f"prior{self.prior:g}")
         return "_".join(parts)
 
 

@@ -55,6 +55,9 @@ class Budget:
         asked of them, have of one another (mixup, Zhang et al. 2018); 0 mixes nothing.
     looks : int
         At how many places, evenly over `shift`, a test window is looked at; the logits' mean answers.
+    prior : float
+        By how much of what the draw changed in the classes' shares the logits are moved at test: 1 asks for as many
+        right beats as can be, 0 leaves the rare classes as common as they were in training.
     """
 
     epochs: int = 15
@@ -67,6 +70,7 @@ class Budget:
     stretch: float = 0.0
     mix: float = 0.0
     looks: int = 1
+    prior: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +220,7 @@ def predict(
     known = counts > 0
     moved = np.zeros(classes)
     moved[known] = np.log(counts[known] / counts.sum()) - np.log(drawn[known] / drawn.sum())
-    shift = torch.from_numpy(moved.astype(np.float32))
+    shift = torch.from_numpy((budget.prior * moved).astype(np.float32))
     network.eval()
     answers = []
     places = (

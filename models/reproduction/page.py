@@ -251,6 +251,8 @@ def _tried(line: Mapping[str, Any]) -> str:
         parts.append(f"windows mixed (mixup, {spent.mix:g})")
     if spent.looks > 1:
         parts.append(f"looked at in {spent.looks} places")
+    if spent.prior != Budget().prior:
+        parts.append(f"logits moved by {spent.prior:g} of the change in the classes' shares")
     return ", ".join(parts)
 
 

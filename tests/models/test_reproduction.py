@@ -168,6 +168,22 @@ def test_several_looks_are_answered_by_their_mean() -> None:
     assert answers == [[0], [1]]
 
 
+def test_the_prior_moves_answers_to_what_is_common() -> None:
+    """Where most N beats were left out of training, an even logit means N; without the move the other class wins."""
+
+    class Even(torch.nn.Module):
+        def forward(self, window: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[0.0, 0.1]]).expand(len(window), 2)
+
+    training = np.zeros((110, 2 * HALF), np.float32)
+    label = np.repeat([0, 1], [100, 10])
+    answers = [
+        predict(Even(), training[:1], training, label, 2, Budget(normal_beats=10, prior=prior)).tolist()
+        for prior in (1.0, 0.0)
+    ]
+    assert answers == [[0], [1]]
+
+
 def test_only_networks_of_grunets_shape_see_several_leads() -> None:
     """They answer for both; another says which do."""
     for name in ("CNN", "Grunet"):
