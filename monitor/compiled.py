@@ -8,6 +8,7 @@ lives in a folder named after the source of every compiled module and of all the
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -35,6 +36,23 @@ def compiled_so_far() -> frozenset[str]:
         f"{dispatcher.py_func.__module__}.{dispatcher.py_func.__qualname__}{signature}"
         for dispatcher in _DISPATCHERS
         for signature in dispatcher.signatures
+    )
+
+
+def everything_compiled() -> bool:
+    """Return whether `mark_compiled` was called with this source, this Python and this numba."""
+    return _mark().exists()
+
+
+def mark_compiled() -> None:
+    """Say that everything has been compiled that a monitor runs; the folder alone is there from the first import on."""
+    _mark().parent.mkdir(parents=True, exist_ok=True)
+    _mark().touch()
+
+
+def _mark() -> Path:
+    return (
+        Path(numba.config.CACHE_DIR) / f"everything-{sys.implementation.cache_tag}-numba-{numba.__version__}"
     )
 
 

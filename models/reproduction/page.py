@@ -226,11 +226,12 @@ def _missed(outcomes: Mapping[str, dict[str, Any]], choice: Sequence[dict[str, A
     if choice:
         said.append(
             "What might help was tried on a validation part of the training beats (an eighth; "
-            "`python -m models.reproduction.choosing`, lines in `models/reports/reproduction-choice.jsonl`):\n"
+            "`python -m models.reproduction.choosing`, lines in `models/reports/reproduction-choice.jsonl`). It holds "
+            f"{choice[0]['validation_beats']:,} beats. Two lines of one budget show what chance in training changes:\n"
         )
         for line in choice:
             shown = f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}"
-            said.append(f"- {_tried(line)}: {shown}, F of which {line['f1']['F']:.3f}")
+            said.append(f"- {_tried(line)} ({line['date']}): {shown}, F of which {line['f1']['F']:.3f}")
     return "\n".join(said)
 
 

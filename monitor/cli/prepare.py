@@ -1,6 +1,5 @@
 """``strapwatch prepare``: compile now what the first start would compile."""
 
-from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
@@ -32,6 +31,7 @@ def prepare(
     from rich.console import Console
 
     from models.runtime import load_classifier
+    from monitor.compiled import mark_compiled
     from monitor.embedded import die_with_parent as watch_parent
     from monitor.warm_up import warm_up
 
@@ -40,22 +40,24 @@ def prepare(
     began = perf_counter()
     with Console(file=sys.stderr).status("compiling the stages"):
         warm_up(load_classifier())
+        mark_compiled()
     typer.echo(f"ready in {perf_counter() - began:.1f} s: {numba.config.CACHE_DIR}")
 
 
 def compile_apart() -> None:
     """Let a process of its own compile the stages, if they are not compiled: what a compiler took ends with it.
 
-    A monitor that has compiled them itself keeps some 400 MB for as long as it runs.
+    A monitor that has compiled them itself keeps hundreds of megabytes for as long as it runs.
     """
     import subprocess
 
     import numba
     import structlog
 
+    from monitor.compiled import everything_compiled
     from monitor.embedded import spawn
 
-    if Path(numba.config.CACHE_DIR).is_dir():
+    if everything_compiled():
         return
     log = structlog.stdlib.get_logger("monitor")
     log.info("compiling the stages, which takes a minute or two, once", folder=numba.config.CACHE_DIR)

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from monitor.cli.prepare import compile_apart
+from monitor.compiled import mark_compiled
 
 Spawned = list[Sequence[str]]
 
@@ -36,15 +37,18 @@ def spawning(monkeypatch: pytest.MonkeyPatch, code: str) -> Spawned:
 
 
 def test_what_is_compiled_is_not_compiled_again(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is a folder for this version of the source, nothing is started."""
+    """Where this version of the source has been compiled to the end, nothing is started; a folder alone says little."""
     spawned = spawning(monkeypatch, "")
     cold.mkdir(parents=True)
     compile_apart()
-    assert spawned == []
+    assert len(spawned) == 1
+    mark_compiled()
+    compile_apart()
+    assert len(spawned) == 1
 
 
 def test_a_first_start_waits_for_a_compiler_of_its_own(cold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the folder ``strapwatch prepare`` is run to its end, and what it prints is nobody's result."""
+    """Where nothing is compiled ``strapwatch prepare`` is run to its end, and what it prints is nobody's result."""
     spawned = spawning(
         monkeypatch, f"import pathlib; pathlib.Path({str(cold)!r}).mkdir(parents=True); print('no')"
     )
