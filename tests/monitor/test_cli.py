@@ -444,7 +444,7 @@ def test_ctrl_c_ends_what_compiles(env: dict[str, str], tmp_path: Path) -> None:
     monitor = _endless(tmp_path, tmp_path)[1]
     running = Running(*monitor, env=env | {"NUMBA_CACHE_DIR": str(tmp_path / "compiled")})
     try:
-        assert running.said("getting ready", within_s=60.0), running.stderr
+        assert running.said("compiling the stages", within_s=60.0), running.stderr
         time.sleep(1.5)
         code, took = running.end(signal.SIGINT, within_s=60.0)
     finally:
