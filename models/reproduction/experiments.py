@@ -25,6 +25,9 @@ ALL_FILTERS: Final = FILTERS[-1]
 SEEDS: Final = (1, 2, 3)
 LONG: Final = 45
 """Epochs of the run that shows how far Grunet comes when it may take its time."""
+LOOKS: Final = 9
+"""Places in which each test window is looked at, in the runs that show what that is worth: chosen on validation beats,
+see `models.reproduction.choosing`."""
 FEW: Final = 6
 """Epochs of each of Grunet's runs over the filters: they are compared with one another only, and there are many."""
 FILTERS_EPOCHS: Final[dict[str, int | None]] = {"RNN": None, "Grunet": FEW}
@@ -107,6 +110,10 @@ class Experiment:
         return "_".join(parts)
 
 
+MOST: Final = Experiment(network=WIDER, epochs=LONG, leads=2, looks=LOOKS)
+"""All at once of what brought Grunet a little nearer to the paper's figures."""
+
+
 def experiments() -> tuple[Experiment, ...]:
     """Return all runs, each once, the ones that tell most first."""
     return tuple(dict.fromkeys(_wanted()))
@@ -142,6 +149,8 @@ def _wanted() -> Iterator[Experiment]:
         for network, epochs in FILTERS_EPOCHS.items()
         for direction, filters, protocol in product(DIRECTIONS, FILTERS, (AS_THE_PAPER, INTER_PATIENT))
     )
+    yield Experiment(looks=LOOKS)
+    yield MOST
     for database, direction in product(("edb", "svdb"), DIRECTIONS):
         yield Experiment(database=database, direction=direction)  # type: ignore[arg-type] # as above
     yield Experiment(database="svdb", protocol=OF_MINUTES)

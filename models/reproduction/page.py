@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from models.reproduction.experiments import FEW, LONG, Experiment, experiments
+from models.reproduction.experiments import FEW, LONG, LOOKS, MOST, Experiment, experiments
 from models.reproduction.fitting import Budget
 from models.reproduction.networks import NETWORKS, WIDER
 from models.reproduction.outcome import RESULTS, read_choice
@@ -21,6 +21,8 @@ _MORE: Final = {
     f"but {LONG} epochs in place of {Budget().epochs}": Experiment(epochs=LONG),
     "but twice as wide": Experiment(network=WIDER),
     "but with both leads": Experiment(leads=2),
+    f"but each test window looked at in {LOOKS} places": Experiment(looks=LOOKS),
+    "but with all of these at once": MOST,
 }
 """Grunet's row with more of something."""
 
@@ -53,7 +55,7 @@ _CHOICES: Final = """\
 - **Window.** 300 samples each side of the reference's R peak at every sampling rate: 0.83 s at 360 Hz, 1.2 s at
   250 Hz, 2.3 s at 128 Hz. First lead; runs with both leads say so. Beats without a whole window are
   left out and counted in the JSON.
-- **Widths.** Not given. Grunet: stem 8, steps 16, 32, 64; one run has twice that. The CNN row is the same network
+- **Widths.** Not given. Grunet: stem 8, steps 16, 32, 64; runs with twice that say so. The CNN row is the same network
   without its GRUs, so the two differ by them alone. RNN and GRU: one layer of 64 units over 120 steps of 5 samples. All
   end in one linear layer over all steps.
 - **Budget.** {budget}. Logits are moved at test by what the draw changed in the classes' shares.
@@ -114,7 +116,7 @@ def render(outcomes: Mapping[str, dict[str, Any]]) -> str:
         f"{budget.epochs} epochs of all S, V, F and Q beats and at most {budget.normal_beats:,} N beats drawn anew "
         f"each, batches of {budget.batch}, AdamW, one-cycle rate with peak {budget.peak_rate:g}, {varied}, for every "
         f"network. Exceptions, each under a name of its own: Grunet over the seven filters has {FEW} epochs a run, "
-        f"and one run of {LONG} shows what more time buys"
+        f"and runs of {LONG} show what more time buys"
     )
     parts = [_INTRODUCTION, _where_it_stands(outcomes), "## Tables"]
     for sheet in sheets(outcomes):
@@ -244,6 +246,10 @@ def _tried(line: Mapping[str, Any]) -> str:
         parts.append("both leads")
     if spent.epochs != Budget().epochs:
         parts.append(f"{spent.epochs} epochs")
+    if spent.batch != Budget().batch:
+        parts.append(f"batches of {spent.batch}")
+    if spent.peak_rate != Budget().peak_rate:
+        parts.append(f"peak rate {spent.peak_rate:g}")
     if spent.weight_decay != Budget().weight_decay:
         parts.append(f"weight decay {spent.weight_decay:g}")
     if spent.stretch:

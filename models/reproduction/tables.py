@@ -12,6 +12,8 @@ from models.reproduction.experiments import (
     FILTERS,
     FILTERS_EPOCHS,
     LONG,
+    LOOKS,
+    MOST,
     SEEDS,
     Database,
     Experiment,
@@ -189,6 +191,8 @@ def databases_sheet(outcomes: Outcomes, database: Database) -> Sheet:
         runs[f"Grunet, ours, zero-phase, {LONG} epochs"] = Experiment(epochs=LONG)
         runs["Grunet twice as wide, ours, zero-phase"] = Experiment(network=WIDER)
         runs["Grunet with both leads, ours, zero-phase"] = Experiment(leads=2)
+        runs[f"Grunet, ours, zero-phase, looked at in {LOOKS} places"] = Experiment(looks=LOOKS)
+        runs["Grunet with all of these, ours, zero-phase"] = MOST
     for name, run in runs.items():
         outcome = outcomes.get(run.key)
         if outcome is None:

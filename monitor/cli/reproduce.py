@@ -75,7 +75,7 @@ def reproduce(
     if list_runs:
         for experiment in wanted:
             done = is_current(found.get(experiment.key), experiment, budget)
-            console.print(f"{'done' if done else 'open'}  {experiment.key}", highlight=False)
+            console.print(f"{'done' if done else 'open'}  {experiment.key}", highlight=False, soft_wrap=True)
         return
     if minutes is None or minutes > 0:
         import torch
