@@ -64,7 +64,7 @@ class Experiment:
         In place of those of the equal budget.
     leads : int
         How many of a record's leads the network sees, from the first on: 1, as the product, or 2.
-    mix, looks, prior : float, int, float
+    looks : int
         See `models.reproduction.fitting.Budget`.
     """
 
@@ -76,13 +76,11 @@ class Experiment:
     seed: int = 1
     epochs: int | None = None
     leads: int = 1
-    mix: float = 0.0
     looks: int = 1
-    prior: float = 1.0
 
     def budget_of(self, equal: Budget) -> Budget:
         """Return what this run may spend, where `equal` is what every other may."""
-        own = replace(equal, mix=self.mix, looks=self.looks, prior=self.prior)
+        own = replace(equal, looks=self.looks)
         return own if self.epochs is None else replace(own, epochs=self.epochs)
 
     @property
@@ -101,12 +99,8 @@ class Experiment:
             parts.append(f"epochs{self.epochs}")
         if self.leads > 1:
             parts.append(f"leads{self.leads}")
-        if self.mix:
-            parts.append(f"mix{self.mix:g}")
         if self.looks > 1:
             parts.append(f"looks{self.looks}")
-        if self.prior != 1.0:
-            parts.append(f"prior{self.prior:g}")
         return "_".join(parts)
 
 

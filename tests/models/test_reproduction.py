@@ -281,11 +281,11 @@ def test_an_outcome_of_another_budget_is_stale() -> None:
     assert not outcome.is_current(made, Experiment(seed=2), budget)
     assert not outcome.is_current(None, run_of, budget)
     assert outcome.current({run_of.key: made}, budget) == {run_of.key: made}
-    # Before there was a choice every run saw one lead, and nothing was mixed.
-    del made["experiment"]["leads"], made["experiment"]["mix"], made["budget"]["mix"]
+    # Before there was a choice every run saw one lead, once, and nothing was mixed.
+    del made["experiment"]["leads"], made["experiment"]["looks"], made["budget"]["mix"]
     assert outcome.is_current(made, run_of, budget)
     assert not outcome.is_current(made, Experiment(leads=2), budget)
-    assert not outcome.is_current(made, Experiment(mix=0.2), budget)
+    assert not outcome.is_current(made, Experiment(looks=9), budget)
     assert outcome.current({run_of.key: made}, Budget(epochs=1)) == {}
 
 
