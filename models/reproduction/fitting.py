@@ -333,10 +333,8 @@ def _resume(
         progress = json.loads(file.metadata()["progress"])
     of = progress.get("of", {})
     # What was begun before there was a choice of something had what is the default now.
-    if {
-        **of,
-        "budget": {**asdict(Budget()), **of.get("budget", {})},
-    } != described or "seconds" not in progress:
+    whole = {**of, "budget": {**asdict(Budget()), **of.get("budget", {})}}
+    if whole != described or "seconds" not in progress:
         raise ModelError(f"{path}: a checkpoint of another run ({of}, wanted {described}); remove the folder")
     tensors = load_file(path)
     network.load_state_dict(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from models.reproduction import outcome
 from models.reproduction.experiments import FILTERS, Experiment, experiments
@@ -231,6 +233,20 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     fit(build("RNN"), made.window, made.label, 5, Budget(epochs=1), 1, tmp_path)
     with pytest.raises(ModelError, match="checkpoint of another run"):
         fit(build("RNN"), made.window, made.label, 5, Budget(epochs=2), 1, tmp_path)
+
+
+def test_a_checkpoint_from_before_there_was_a_choice_goes_on(tmp_path: Path) -> None:
+    """What its budget does not name had what is the default now, and nothing else."""
+    made, budget, path = beats(each=40), Budget(epochs=1, batch=64), tmp_path / "checkpoint.safetensors"
+    begun = fit(build("RNN"), made.window, made.label, 5, budget, 1, tmp_path)
+    with safe_open(path, framework="pt") as file:
+        progress = json.loads(file.metadata()["progress"])
+    for name in ("stretch", "mix", "looks", "prior"):
+        del progress["of"]["budget"][name]
+    save_file(load_file(path), path, {"progress": json.dumps(progress)})
+    assert fit(build("RNN"), made.window, made.label, 5, budget, 1, tmp_path).losses == begun.losses
+    with pytest.raises(ModelError, match="checkpoint of another run"):
+        fit(build("RNN"), made.window, made.label, 5, replace(budget, mix=0.2), 1, tmp_path)
 
 
 def test_what_is_learnt_is_found_and_shuffled_labels_are_not(tmp_path: Path) -> None:
