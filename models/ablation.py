@@ -23,6 +23,8 @@ from models.splits import DS1, NEVER_FITTED, SVDB_TRAINING
 from models.train import calibrate, commit, judge, training_beats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from models.ablation_variants import OfSequence, OfSingleBeats
     from models.beat_set import BeatSet
     from models.training import Network
@@ -34,6 +36,8 @@ SEEDS: Final = (1, 2, 3)
 BUDGET: Final[dict[str, Any]] = {"epochs": 4, "beats_per_epoch": 5000}
 """What of `models.training.TrainingSettings` the first table changes, to be done in half an hour of a core."""
 _DONE: Final = "done.jsonl"
+_LEAST: Final = 1e-9
+"""A probability is no less, where its logarithm is taken."""
 
 
 def ablate(
@@ -60,7 +64,7 @@ def ablate(
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     singles = [
-        (_key("single", variant.title, seed, stages_version(), BUDGET), variant, seed)
+        (_key_of(variant, seed), variant, seed)
         for seed in SEEDS
         for variant in SINGLE_VARIANTS
         if seed == SEEDS[0] or variant.title in FINALISTS
@@ -75,7 +79,7 @@ def ablate(
     for key, one, seed in singles if single else ():
         if key not in _done(folder):
             leads = leads or training_beats((*DS1, *SVDB_TRAINING))
-            _tell(folder, key, "single", one.title, seed, single_beats(one, seed, *leads, folder / key))
+            _tell(folder, key, "single", one.title, seed, single_beats(one, seed, *leads, folder))
             _write(folder, keys, stages_version())
     asked = None
     for key, other, seed in sequences if sequence else ():
@@ -110,37 +114,62 @@ def single_beats(
     first, second : BeatSet
         Both leads of the training records.
     folder : Path
-        For checkpoints.
+        For checkpoints, in a folder for each run.
     """
     import numpy as np
-    import torch
 
     from models.beat_set import BeatSet
     from models.cross_validation import of_records, without
-    from models.grunet import build
-    from models.training import TrainingSettings, predict
-    from models.training import train as fit
+    from models.softmax import softmax
+    from models.training import predict
 
-    budget = TrainingSettings(**{**BUDGET, **variant.settings, "seed": seed})
     leads = BeatSet.join([first, second]) if variant.second_lead else first
     leads = variant.seen(leads if variant.svdb else without(leads, SVDB_TRAINING))
     judged = variant.seen(first.of(*DS1))
     logits = np.zeros((len(judged), 5), np.float32)
     for half in (0, 1):
         left_out = DS1[half::2]
-        torch.manual_seed(seed)
-        network = variant.network(build("grunet"))
-        fit(
-            network,
-            without(leads, (*left_out, *NEVER_FITTED)).learnable(),
-            None,
-            budget,
-            folder / f"half{half}",
-            augmented=variant.augmented,
-        )
+        training = without(leads, (*left_out, *NEVER_FITTED)).learnable()
         here = of_records(judged, left_out)
-        logits[here] = predict(network, judged.where(here))
+        networks = _fitted(variant, seed, training, folder, f"half{half}")
+        said = [softmax(predict(network, judged.where(here))) for network in networks]
+        logits[here] = np.log(np.maximum(np.mean(said, axis=0), _LEAST))
     return _judged(logits, judged)
+
+
+def _fitted(
+    variant: "OfSingleBeats", seed: int, training: "BeatSet", folder: Path, part: str
+) -> "list[Network]":
+    """Return the networks of a variant whose mean counts, trained or as their checkpoints in `folder` have them."""
+    from models.ablation_variants import SINGLE_VARIANTS
+
+    if variant.members == 1:
+        return [_trained(variant, seed, training, folder, part)]
+    # The network as shipped, of other seeds, is a run of the table too: it is not trained twice.
+    members = [_trained(SINGLE_VARIANTS[0], seed + k, training, folder, part) for k in range(variant.members)]
+    return [_trained(variant, seed, training, folder, part, members)] if variant.taught else members
+
+
+def _trained(
+    variant: "OfSingleBeats",
+    seed: int,
+    training: "BeatSet",
+    folder: Path,
+    part: str,
+    teachers: "Sequence[Network]" = (),
+) -> "Network":
+    import torch
+
+    from models.grunet import build
+    from models.training import TrainingSettings
+    from models.training import train as fit
+
+    torch.manual_seed(seed)
+    network = variant.network(build("grunet"))
+    budget = TrainingSettings(**{**BUDGET, **variant.settings, "seed": seed})
+    checkpoint = folder / _key_of(variant, seed) / part
+    fit(network, training, None, budget, checkpoint, augmented=variant.augmented, teachers=teachers)
+    return network
 
 
 def folds_of(trained: Path) -> "tuple[BeatSet, BeatSet, FloatArray]":
@@ -260,14 +289,22 @@ def _judged(logits: "FloatArray", beats: "BeatSet") -> dict[str, Any]:
     return {"constants": constants, "parts": judge(logits, beats, constants)}
 
 
+def _key_of(variant: "OfSingleBeats", seed: int) -> str:
+    from models.beat_data import stages_version
+
+    return _key("single", variant.title, seed, stages_version(), BUDGET)
+
+
 def _key(*values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def _done(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the outcomes of all runs that are done, by key: those of the committed report, and what came since."""
     file = folder / _DONE
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {entry["key"]: entry for entry in map(json.loads, lines)}
+    reported = json.loads(REPORT.read_text(encoding="utf-8"))["runs"] if REPORT.exists() else []
+    return {entry["key"]: entry for entry in (*reported, *map(json.loads, lines))}
 
 
 def _tell(folder: Path, key: str, table: str, title: str, seed: int, outcome: dict[str, Any]) -> None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from models.beat_set import BeatSet
+from models.sizes import GrunetConfig
 from models.training import Network
 from monitor.beat_sequence import SEQUENCE_FIELDS
 from monitor.contract import CONTEXT_FIELDS, FloatArray
@@ -35,6 +37,10 @@ class OfSingleBeats:
         See `models.training.train`.
     network : callable
         Changes the network before it is trained.
+    members : int
+        Networks as shipped, of seeds from the run's own on, whose mean probability counts.
+    taught : bool
+        Whether one network learns from these members instead, see `models.training.train`.
     """
 
     title: str
@@ -45,6 +51,8 @@ class OfSingleBeats:
     second_lead: bool = True
     augmented: bool = True
     network: Callable[[Network], Network] = lambda network: network
+    members: int = 1
+    taught: bool = False
 
     def seen(self, beats: BeatSet) -> BeatSet:
         """Return what this variant sees of `beats`."""
@@ -103,6 +111,79 @@ def _without_grus(*steps: int) -> Callable[[Network], Network]:
     return change
 
 
+class _Residual(nn.Module):
+    """Adds what goes in to what comes out."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, signal: Tensor) -> Tensor:
+        return signal + cast("Tensor", self.convolution(signal))
+
+
+class _TwoScales(nn.Module):
+    """The stem with half its channels, and beside it as many that see two and a half times as long a stretch."""
+
+    def __init__(self, stem: nn.Sequential) -> None:
+        super().__init__()
+        plain = cast("nn.Conv1d", stem[0])
+        half, kernel, stride = plain.out_channels // 2, plain.kernel_size[0], plain.stride[0]
+        self.near, self.far = (
+            nn.Conv1d(plain.in_channels, half, points, stride=stride, padding=points // 2, bias=False)
+            for points in (kernel, 5 * kernel // 2 | 1)
+        )
+        self.after = stem[1:]
+
+    def forward(self, window: Tensor) -> Tensor:
+        return cast("Tensor", self.after(torch.cat([self.near(window), self.far(window)], dim=1)))
+
+
+class _AttentionPool(nn.Module):
+    """Weighs the steps of each stretch of time by what is in them, where a mean would take all alike."""
+
+    def __init__(self, channels: int, stretch: int) -> None:
+        super().__init__()
+        self.score = nn.Conv1d(channels, 1, 1)
+        self.stretch = stretch
+
+    def forward(self, signal: Tensor) -> Tensor:
+        beats, channels, steps = signal.shape
+        weight = self.score(signal).reshape(beats, 1, -1, self.stretch).softmax(dim=3)
+        parts = signal.reshape(beats, channels, steps // self.stretch, self.stretch)
+        return cast("Tensor", (parts * weight).sum(dim=3))
+
+
+def _residual(network: Network) -> Network:
+    for step in (1, 2, 3):
+        convolutions = getattr(network, f"down{step}").convolutions
+        convolutions[1] = _Residual(convolutions[1])
+    return network
+
+
+def _depthwise(network: Network) -> Network:
+    for step in (1, 2, 3):
+        for convolution in getattr(network, f"down{step}").convolutions:
+            plain = convolution[0]
+            inputs, kernel = plain.in_channels, plain.kernel_size[0]
+            convolution[0] = nn.Sequential(
+                nn.Conv1d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs, bias=False),
+                nn.Conv1d(inputs, plain.out_channels, 1, bias=False),
+            )
+    return network
+
+
+def _two_scales(network: Network) -> Network:
+    network.stem = _TwoScales(network.stem)  # type: ignore[assignment]  # takes and gives what a stem does
+    return network
+
+
+def _attention(network: Network) -> Network:
+    sizes = cast("GrunetConfig", network.config)
+    network.out_pool = _AttentionPool(sizes.out_width, sizes.steps // sizes.out_bins)
+    return network
+
+
 def _fields(*beginnings: str) -> tuple[str, ...]:
     return tuple(name for name in CONTEXT_FIELDS if name.startswith(beginnings))
 
@@ -135,6 +216,12 @@ SINGLE_VARIANTS: Final = (
     OfSingleBeats(
         title="cross entropy as if classes were equally frequent", settings={"logit_adjustment": 1.0}
     ),
+    OfSingleBeats(title="residual convolutions", network=_residual),
+    OfSingleBeats(title="depthwise convolutions", network=_depthwise),
+    OfSingleBeats(title="a stem of two scales", network=_two_scales),
+    OfSingleBeats(title="attention in place of mean pooling", network=_attention),
+    OfSingleBeats(title="mean of three networks", members=3),
+    OfSingleBeats(title="one network taught by three", members=3, taught=True),
     OfSingleBeats(title="windows without a beat answered by all classes alike", settings={"strange": 0.1}),
 )
 FINALISTS: Final = (SHIPPED, "without svdb", "without GRUs")

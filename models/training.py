@@ -6,9 +6,10 @@ ends with the weights of one that was never interrupted.
 """
 
 import copy
+import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -31,6 +32,8 @@ from monitor.scoring import ClassCounts
 
 Network: TypeAlias = Grunet | GrunetPaper
 
+TAUGHT: Final = 0.7
+"""Share of a label that teachers decide, where there are any."""
 LOG_FILE: Final = "log.jsonl"
 BEST_FILE: Final = "best.safetensors"
 _CHECKPOINT: Final = "checkpoint.safetensors"
@@ -124,6 +127,7 @@ def train(
     folder: Path,
     *,
     augmented: bool = True,
+    teachers: Sequence[Network] = (),
     report: Callable[[Epoch], None] = lambda _: None,
     stop_after: int | None = None,
 ) -> list[Epoch]:
@@ -143,6 +147,9 @@ def train(
         Receives the checkpoint, the best weights, one JSON line per epoch, and the same for TensorBoard.
     augmented : bool
         Whether beats are varied as they are drawn (`models.augmentation`).
+    teachers : sequence of Grunet or GrunetPaper
+        Trained networks whose mean probabilities stand for `TAUGHT` of each label (G. Hinton, O. Vinyals, J. Dean,
+        "Distilling the knowledge in a neural network", 2015). They see each beat as it is varied for `network`.
     report : callable
         Called after each epoch.
     stop_after : int, optional
@@ -164,6 +171,8 @@ def train(
     )
     average = copy.deepcopy(network)
     described = _described(network, training, settings)
+    if teachers:
+        described["teachers"] = [_digest(teacher) for teacher in teachers]
     history = _resume(network, average, optimizer, described, folder)
     steps = math.ceil(min(settings.beats_per_epoch, len(training)) / settings.batch)
     for number in range(len(history) + 1, settings.epochs + 1):
@@ -171,7 +180,17 @@ def train(
         stale = number - 1 - max((e.epoch for e in history if e.best), default=0)
         if stale >= settings.patience:
             break
-        loss = _one_epoch(network, average, optimizer, training, settings, number, steps, augmented=augmented)
+        loss = _one_epoch(
+            network,
+            average,
+            optimizer,
+            training,
+            settings,
+            number,
+            steps,
+            augmented=augmented,
+            teachers=teachers,
+        )
         counts = ClassCounts() if validation is None else _validate(average, validation)
         value = (f1(counts, "S") + f1(counts, "V")) / 2
         epoch = Epoch(
@@ -281,6 +300,7 @@ def _one_epoch(
     steps: int,
     *,
     augmented: bool,
+    teachers: Sequence[Network],
 ) -> float:
     random = np.random.default_rng((settings.seed, number))
     torch.manual_seed(settings.seed * 100_003 + number)
@@ -305,15 +325,15 @@ def _one_epoch(
             window, template = augment_windows(window, template, random)
         no_beat = random.random(len(part)) < settings.strange
         window[no_beat] = strange(window[no_beat], random)
-        encoded = encode_windows(window, template)
-        logits = network(torch.from_numpy(encoded), torch.from_numpy(encode_context(context)))
-        target = np.eye(len(AAMI_CLASSES), dtype=np.float32)[label[begin : begin + settings.batch]]
-        target[no_beat] = 1 / len(AAMI_CLASSES)
-        loss = functional.cross_entropy(
-            logits + prior * torch.from_numpy(~no_beat).unsqueeze(1),
-            torch.from_numpy(target),
-            label_smoothing=settings.label_smoothing,
-        )
+        seen = torch.from_numpy(encode_windows(window, template)), torch.from_numpy(encode_context(context))
+        logits = network(*seen)
+        one_hot = np.eye(len(AAMI_CLASSES), dtype=np.float32)[label[begin : begin + settings.batch]]
+        one_hot[no_beat] = 1 / len(AAMI_CLASSES)
+        target = torch.from_numpy(one_hot)
+        drawn = prior * torch.from_numpy(~no_beat).unsqueeze(1)
+        if teachers:
+            target = torch.lerp(target, _taught(teachers, *seen, drawn), TAUGHT)
+        loss = functional.cross_entropy(logits + drawn, target, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has left it untyped
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
@@ -323,6 +343,12 @@ def _one_epoch(
         _follow(average, network, min(settings.averaging, taken / (taken + 10)))
         losses.append(loss.item())
     return float(np.mean(losses))
+
+
+def _taught(teachers: Sequence[Network], window: Tensor, context: Tensor, prior: Tensor) -> Tensor:
+    with torch.no_grad():
+        said = [functional.softmax(teacher.eval()(window, context) + prior, dim=1) for teacher in teachers]
+    return torch.stack(said).mean(dim=0)
 
 
 def _adjustment(
@@ -353,6 +379,13 @@ def _cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def _described(network: Network, training: BeatSet, settings: TrainingSettings) -> dict[str, Any]:
     shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
     return {"settings": asdict(settings), "shapes": shapes, "beats": training.digest()}
+
+
+def _digest(network: Network) -> str:
+    digest = hashlib.sha256()
+    for value in _cpu(network.state_dict()).values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _save(

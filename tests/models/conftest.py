@@ -16,6 +16,9 @@ from models.training import Network
 from monitor.beats import input_path_version
 from monitor.contract import AAMI_CLASSES, CONTEXT_FIELDS, WINDOW_POINTS
 
+# Tests run beside one another: more threads than one a process only wait for each other.
+torch.set_num_threads(1)
+
 _SMALL = {
     "stem_width": 4,
     "widths": [4, 4, 4],

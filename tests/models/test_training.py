@@ -106,3 +106,24 @@ def test_learning_rate_is_one_cycle() -> None:
     assert (np.diff(rates[: peak + 1]) > 0).all()
     assert (np.diff(rates[peak:]) < 0).all()
     assert rates[-1] < 1e-2
+
+
+def test_a_network_learns_from_teachers_too(
+    tmp_path: Path, small_network: Network, training: BeatSet, validation: BeatSet
+) -> None:
+    """With shuffled labels beside a good teacher it is right on new patients; other teachers do not resume."""
+    settings = replace(
+        _SETTINGS, logit_adjustment=0.0, epochs=6, beats_per_epoch=192, batch=16, learning_rate=2e-2
+    )
+    teacher = copy.deepcopy(small_network)
+    train(teacher, training, None, settings, tmp_path / "teacher")
+    before = copy.deepcopy(teacher.state_dict())
+    shuffled = replace(training, label=np.random.default_rng(0).permutation(training.label))
+    taught = copy.deepcopy(small_network)
+    train(taught, shuffled, None, settings, tmp_path / "taught", teachers=[teacher])
+    baseline = float((validation.label == 0).mean())
+    accuracy = float((predict(taught, validation).argmax(axis=1) == validation.label).mean())
+    assert accuracy > baseline + 0.15
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    with pytest.raises(ModelError, match="other teachers"):
+        train(taught, shuffled, None, settings, tmp_path / "taught", teachers=[taught])
