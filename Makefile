@@ -46,7 +46,7 @@ train: $(STAMP)
 evaluate: $(STAMP)
 	$(BIN)/strapwatch evaluate mitdb edb $(ARGS)
 
-## make reproduce       rebuild the paper's tables and figures (needs recordings; some four hours of a core, resumes)
+## make reproduce       rebuild the paper's tables and figures (needs recordings; some seven hours of a core, resumes)
 reproduce: $(STAMP)
 	$(BIN)/strapwatch reproduce --page docs/reproduction.md $(ARGS)
 

@@ -25,8 +25,8 @@ _EXAMPLE_S: Final = 8.0
 _STAGES: Final = (
     ("figure-3-raw", "Raw", None),
     ("figure-4-baseline", "Baseline removed (high-pass)", "high-pass"),
-    ("figure-5-wavelet", "Then the wavelet step", "high-pass + wavelet"),
-    ("figure-6-low-pass", "Then the low-pass: all three", ALL_FILTERS),
+    ("figure-5-wavelet", "High-pass, then the wavelet step", "high-pass + wavelet"),
+    ("figure-6-low-pass", "All three: high-pass, low-pass, then the wavelet step", ALL_FILTERS),
 )
 _MATRICES: Final = (
     ("figure-7-mitdb", "MIT-BIH, 5 classes", Experiment(database="mitdb")),
@@ -126,7 +126,7 @@ def gru_figure() -> Figure:
     }
     drawn = {name: _box(axes, x, y, text, colour) for name, (x, y, text, colour) in boxes.items()}
     for begin, end in (
-        *(("hidden", gate) for gate in ("update", "reset")),
+        *(("hidden", part) for part in ("update", "reset", "candidate", "new")),
         *(("input", gate) for gate in ("update", "reset", "candidate")),
         *(("reset", "candidate"), ("candidate", "new"), ("update", "new")),
     ):
@@ -134,8 +134,9 @@ def gru_figure() -> Figure:
     axes.text(
         0,
         -0.5,
-        f"PyTorch's nn.GRU: {layer.input_size} inputs, {layer.hidden_size} hidden units here. The paper's equations "
-        "leave r out of n.",
+        f"PyTorch's nn.GRU: {layer.input_size} inputs, {layer.hidden_size} hidden units here; each W is "
+        f"{layer.hidden_size} by {layer.input_size}, each U {layer.hidden_size} by {layer.hidden_size}, biases not "
+        "drawn. The paper's equations leave r out of n.",
         fontsize=8,
     )
     return figure
@@ -184,7 +185,7 @@ def step_figure(title: str, filters: str | None) -> Figure:
         axes.plot(seconds, record.millivolts[begin : begin + length], color=_BLUE, linewidth=0.8)
     else:
         for direction, colour in zip(DIRECTIONS, (_BLUE, _RED), strict=True):
-            steps = combination(filters)
+            steps, said = combination(filters), str(direction)
             whole = filtered(record.millivolts, record.rate_hz, steps, direction)
             if direction == "causal" and "wavelet" in steps:
                 # As each window is cut when it closes: shown is every window's newest half second, one after another.
@@ -192,9 +193,10 @@ def step_figure(title: str, filters: str | None) -> Figure:
                 ends = np.arange(begin + half, begin + length + half, half)
                 pieces = cut(whole, ends - WINDOW_POINTS // 2, steps, direction)[:, -half:]
                 shown = pieces.reshape(-1)[:length]
+                said = "causal, the newest half second of one window after another"
             else:
                 shown = whole[begin : begin + length]
-            axes.plot(seconds, shown, color=colour, linewidth=0.8, label=direction)
+            axes.plot(seconds, shown, color=colour, linewidth=0.8, label=said)
         axes.legend(loc="upper left", ncols=2, fontsize=8)
     axes.set_title(f"{title} ({EXAMPLE_RECORD}, {record.lead})", fontsize=10)
     axes.set_xlabel("s")

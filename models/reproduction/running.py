@@ -16,6 +16,7 @@ from models.reproduction.preprocessing import combination
 from models.reproduction.protocols import split
 from models.reproduction.windows import load_windows
 from models.train import commit
+from monitor.errors import RecordError
 from simulators.records import data_folder, records_in
 
 
@@ -28,6 +29,26 @@ def records_of(database: Database) -> tuple[str, ...]:
         If there are none.
     """
     return tuple(f"{database}/{stem.name}" for stem in records_in(data_folder() / database))
+
+
+def is_done(kept: dict[str, Any] | None, experiment: Experiment, budget: Budget) -> bool:
+    """Return whether a run needs not be carried out: its outcome is current and of no fewer records than are here.
+
+    Parameters
+    ----------
+    kept : dict or None
+        Its outcome, if there is one.
+    experiment, budget
+        See `models.reproduction.outcome.is_current`.
+    """
+    if kept is None or not outcome.is_current(kept, experiment, budget):
+        return False
+    try:
+        here = len(records_of(experiment.database))
+    except RecordError:
+        return True
+    # Somebody who has fetched more of a database wants its figures; who has fewer must not lose those of all.
+    return bool(here <= kept["beats"]["records"])
 
 
 def run(

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 # Rich keeps the line breaks of a help text, so each paragraph is one line.
 _HELP = """Rebuild the Grunet paper's tables from raw records, honest protocols beside them.
 
-Every run has the same budget (one, longer, shows what time buys), leaves a JSON file, and resumes from its last \
-epoch: stop at any time and call again. Needs mitdb, and edb and svdb for their tables. All runs together take some \
-four hours of an idle core; the ones that tell most come first.
+Every run has the same budget, but for those whose name says otherwise (Grunet over the filters has fewer epochs, two \
+runs have more). It leaves a JSON file and resumes from its last epoch: stop at any time and call again. A run is done \
+anew where more records of its database are there than it was made from. Needs mitdb, and edb and svdb for their \
+tables. All runs together take some seven hours of a core; the ones that tell most come first.
 
 [bold]Example[/bold]: go on for an hour, then print the tables
 
@@ -45,7 +46,8 @@ def reproduce(
     ] = None,
     list_runs: Annotated[bool, typer.Option("--list", help="Print the names of all runs and leave.")] = False,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes of each run, other than the budget's.")
+        int | None,
+        typer.Option(min=1, help="Passes of each run, other than the budget's; needs --results."),
     ] = None,
     folder: Annotated[Path, typer.Option(help="Checkpoints.")] = Path("build/reproduction"),
     results: Annotated[
@@ -62,9 +64,15 @@ def reproduce(
 
     from models.reproduction.experiments import experiments
     from models.reproduction.fitting import Budget
-    from models.reproduction.outcome import RESULTS, current, is_current, read_all
+    from models.reproduction.outcome import RESULTS, current, read_all
+    from models.reproduction.running import is_done
     from models.reproduction.tables import print_tables
 
+    if epochs is not None and results is None:
+        raise UsageError(
+            f"--epochs {epochs}: needs --results FOLDER, so that runs of another budget do not take the place of "
+            "those the page shows"
+        )
     wanted = [experiment for experiment in experiments() if only is None or only in experiment.key]
     if not wanted:
         raise UsageError(f"--only {only}: no run has that in its name; see strapwatch reproduce --list")
@@ -74,7 +82,7 @@ def reproduce(
     console = Console()
     if list_runs:
         for experiment in wanted:
-            done = is_current(found.get(experiment.key), experiment, budget)
+            done = is_done(found.get(experiment.key), experiment, budget)
             console.print(f"{'done' if done else 'open'}  {experiment.key}", highlight=False, soft_wrap=True)
         return
     if minutes is None or minutes > 0:
@@ -85,7 +93,7 @@ def reproduce(
         torch.set_num_threads(threads)
         keep_freed_memory()
         until = None if minutes is None else monotonic() + 60 * minutes
-        todo = [run for run in wanted if not is_current(found.get(run.key), run, budget)]
+        todo = [run for run in wanted if not is_done(found.get(run.key), run, budget)]
         _run_all(todo, budget, folder, kept, until, console)
         found = read_all(kept)
     found = current(found, budget)

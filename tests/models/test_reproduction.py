@@ -1,6 +1,7 @@
 """The reproduction: beats are cut as told, nothing leaks where nothing may, runs resume, and the page says its JSON."""
 
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from models.reproduction import outcome
 from models.reproduction.experiments import FILTERS, Experiment, experiments
@@ -19,12 +21,14 @@ from models.reproduction.networks import NETWORKS, build
 from models.reproduction.page import render
 from models.reproduction.preprocessing import HALF, combination, cut, filtered
 from models.reproduction.protocols import AS_THE_PAPER, INTER_PATIENT, OF_MINUTES, split
-from models.reproduction.running import run
+from models.reproduction.running import is_done, run
 from models.reproduction.windows import Windows, load_windows
+from monitor.cli.application import app
 from monitor.contract import AAMI_CLASSES
-from monitor.errors import ModelError
+from monitor.errors import ModelError, UsageError
 
 REPOSITORY = Path(__file__).parents[2]
+_STEPS = tuple(f"figure-{number}" for number in range(3, 7))
 
 
 def noise(samples: int, seed: int = 1) -> np.ndarray:
@@ -340,6 +344,86 @@ def test_figures_are_drawn_from_what_there_is(tmp_path: Path) -> None:
     assert files == {f"figure-{name}.{kind}" for name in ("1-network", "2-gru") for kind in ("png", "svg")}
     texts = [text.get_text() for text in network_figure().axes[0].texts]
     assert any("64" in text and "75" in text for text in texts)
+
+
+def test_committed_figures_show_the_committed_outcomes(tmp_path: Path) -> None:
+    """Drawn anew, figures 1, 2, 7 and 8 say the same words and numbers as the files beside the page."""
+    drawn = [
+        path for path in draw_all(outcome.read_all(), tmp_path, recordings=False) if path.suffix == ".svg"
+    ]
+    assert {path.name[:8] for path in drawn} == {"figure-1", "figure-2", "figure-7", "figure-8"}
+    for path in drawn:
+        said, kept = (_texts(file) for file in (path, REPOSITORY / "docs" / "reproduction" / path.name))
+        assert said == kept, path.name
+    matrix = np.array(outcome.read_all()[Experiment().key]["confusion"])
+    shares = [f"{value:.3f}" for value in (matrix / matrix.sum(axis=1, keepdims=True)).reshape(-1)]
+    assert [text for text in _texts(tmp_path / "figure-7-mitdb.svg") if text in shares] == shares
+
+
+@pytest.mark.usefixtures("recordings")
+def test_figures_of_the_steps_are_drawn_anew(tmp_path: Path) -> None:
+    """Figures 3 to 6 come from a record, and say what the committed ones say."""
+    drawn = [path for path in draw_all({}, tmp_path, recordings=True) if path.name[:8] in _STEPS]
+    assert {path.name[:8] for path in drawn} == set(_STEPS)
+    for path in drawn:
+        if path.suffix == ".svg":
+            assert _texts(path) == _texts(REPOSITORY / "docs" / "reproduction" / path.name), path.name
+
+
+def _texts(svg: Path) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg.read_text())
+
+
+def test_a_database_with_more_records_is_done_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run counts as done while the data folder holds no more records of its database than it was made from."""
+    run_of = Experiment(database="edb")
+    kept = outcome.read_all()[run_of.key]
+    monkeypatch.setenv("STRAPWATCH_DATA", str(tmp_path))
+    assert is_done(kept, run_of, Budget()), "without a record of it nothing could be done"
+    (tmp_path / "edb").mkdir()
+    for number in range(kept["beats"]["records"]):
+        (tmp_path / "edb" / f"e01{number:02d}.hea").write_text("")
+    assert is_done(kept, run_of, Budget())
+    assert not is_done(kept, run_of, Budget(epochs=1))
+    (tmp_path / "edb" / "e0999.hea").write_text("")
+    assert not is_done(kept, run_of, Budget())
+    listed = CliRunner().invoke(app, ["reproduce", "--list", "--only", run_of.key])
+    assert listed.output == f"open  {run_of.key}\n"
+
+
+def test_the_command_says_what_it_would_need(tmp_path: Path) -> None:
+    """Another budget needs a folder of its own, and a name that no run has is told; nothing is written."""
+    answers = [
+        CliRunner().invoke(app, ["reproduce", "--minutes", "0", *more])
+        for more in (
+            ("--epochs", "2"),
+            ("--only", "nothing"),
+            ("--only", "edb", "--epochs", "2", "--results", str(tmp_path)),
+        )
+    ]
+    assert [type(answer.exception) for answer in answers[:2]] == [UsageError, UsageError]
+    assert "--results" in str(answers[0].exception)
+    assert "--list" in str(answers[1].exception)
+    assert answers[2].exit_code == 0
+    assert "Table 1" in answers[2].output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("recordings")
+def test_the_command_runs_and_keeps_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of one epoch over one record leaves its outcome in the folder it was given, counts as done, and the page is written."""
+    monkeypatch.setattr("models.reproduction.running.records_of", lambda _: ("edb/e1304",))
+    key = "edb_high-low-wavelet_zero-phase_grunet_beats_seed1"
+    common = ["--only", key, "--epochs", "1", "--results", str(tmp_path / "kept")]
+    page = tmp_path / "page.md"
+    more = ["--folder", str(tmp_path / "checkpoints"), "--page", str(page)]
+    answer = CliRunner().invoke(app, ["reproduce", *common, *more], catch_exceptions=False)
+    assert answer.exit_code == 0
+    assert [path.stem for path in (tmp_path / "kept").iterdir()] == [key]
+    assert (page.parent / "reproduction" / "figure-8-edb.png").exists()
+    assert "1 of 95 runs are done" in page.read_text().replace("\n", " ")
+    listed = CliRunner().invoke(app, ["reproduce", "--list", *common])
+    assert listed.output == f"done  {key}\n"
 
 
 @pytest.mark.usefixtures("recordings")
