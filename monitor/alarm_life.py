@@ -18,17 +18,21 @@ from monitor.alarm_state import (
     Held,
     Open,
     Over,
+    Raised,
     count_repeat,
     is_of,
     is_unanswered,
     nearest_open,
     same_episode,
+    unused_episode,
 )
 from monitor.catalogue import AlarmRule, Kind, escalates
 from monitor.contract import PRIORITIES, Alarm, Priority, RhythmEvent
 
 COMPLETE_AFTER_S: Final = 5.0
 """The strip goes on this long after the alarm was known; then the alarm is told again, complete."""
+NAME_KEPT_S: Final = 60.0
+"""So long after an alarm was over, in seconds of samples, its name is remembered: none that comes then may bear it."""
 MAX_LATCHED: Final = 20
 """Alarms that one athlete may have open at once; beyond it the oldest of the least urgent that are over leave."""
 _SILENCES: Final[tuple[Kind, ...]] = ("pause", "long_pause", "asystole")
@@ -70,10 +74,15 @@ class AlarmLife:
         self.changed = True
         if event.transition == "onset" and known is None:
             deeper = self._deepen(own, alarm, rule, whose, now)
+            if deeper is None and escalates(event):
+                # Long and fast before it is known: no delay holds it back, and none told a moment ago.
+                own.held.pop(event.kind, None)
+                deeper = [self._raise(own, msgspec.structs.replace(alarm, priority="high"), whose)]
             told += self._begin(own, alarm, rule, whose) if deeper is None else deeper
         elif event.transition == "onset" and known is not None:
             known.last_episode = alarm.episode
             known.over_at_sample = None
+            told += self._escalate(known, alarm, event, now)
         elif known is None:
             told += self._change_held(own, held, alarm, event, whose) if held is not None else []
         elif event.transition == "update":
@@ -110,6 +119,9 @@ class AlarmLife:
             self.changed = True
         for kind in [kind for kind, over in own.over.items() if over.boot == boot]:
             del own.over[kind]
+            self.changed = True
+        for kind in [kind for kind, raised in own.raised.items() if raised.boot == boot]:
+            del own.raised[kind]
             self.changed = True
         for identity, known in list(own.open.items()):
             if known.alarm.boot != boot:
@@ -177,8 +189,11 @@ class AlarmLife:
         complete_at = (
             None if alarm.technical else alarm.known_sample + round(COMPLETE_AFTER_S * whose.rate_hz)
         )
+        last_episode = alarm.episode
+        alarm = msgspec.structs.replace(alarm, episode=unused_episode(own, alarm))
+        own.raised[alarm.kind] = Raised(alarm.strap, alarm.boot, alarm.episode, alarm.known_sample)
         own.open[alarm.identity] = Open(
-            alarm, complete_at_sample=complete_at, last_episode=alarm.episode, asked_at=alarm.at
+            alarm, complete_at_sample=complete_at, last_episode=last_episode, asked_at=alarm.at
         )
         over = [known for known in own.open.values() if known.over]
         if len(own.open) > MAX_LATCHED and over:
@@ -246,10 +261,7 @@ class AlarmLife:
     ) -> list[Alarm]:
         """Tell what is due once all samples before `end_sample` are known."""
         told = []
-        for kind, over in list(own.over.items()):
-            if over.sample + self.rules[kind].repeat_after_s * whose.rate_hz < end_sample:
-                del own.over[kind]
-                self.changed = True
+        self._forget(own, whose, end_sample)
         for kind, held in list(own.held.items()):
             if is_of(held.alarm, whose) and end_sample > held.raise_at_sample:
                 del own.held[kind]
@@ -271,10 +283,25 @@ class AlarmLife:
                 told.append(self._clear(own, known, known.over_at_sample, now))
         return told
 
+    def _forget(self, own: AthleteAlarms, whose: Whose, end_sample: int) -> None:
+        """Forget what was over, and raised, too long ago to matter."""
+        for kind, over in list(own.over.items()):
+            if over.sample + self.rules[kind].repeat_after_s * whose.rate_hz < end_sample:
+                del own.over[kind]
+                self.changed = True
+        going_on = {known.alarm.kind for known in own.open.values() if not known.over}
+        for kind, raised in list(own.raised.items()):
+            if raised.sample + NAME_KEPT_S * whose.rate_hz < end_sample and kind not in going_on:
+                del own.raised[kind]
+                self.changed = True
+
     def _clear(self, own: AthleteAlarms, known: Open, known_sample: int, now: float) -> Alarm:
         known.over = True
         known.over_at_sample = None
         alarm = known.alarm
+        raised = own.raised.get(alarm.kind)
+        if raised is not None and raised.episode == alarm.episode:
+            raised.sample = max(raised.sample, known_sample)
         if self.rules[alarm.kind].repeat_after_s > 0:
             own.over[alarm.kind] = Over(alarm.strap, alarm.boot, known_sample)
         self._drop_if_done(own, alarm.identity, now)

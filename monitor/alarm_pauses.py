@@ -52,7 +52,9 @@ class Pauses:
         seconds = min(max(command.seconds, 0.0), MAX_PAUSE_S)
         covers: Priority = most_urgent if most_urgent in ("high", "medium") else "low"
         # The time the command took to get here is no part of the pause that somebody was promised.
-        self._pauses[key] = _Pause(max(command.at, now - MAX_PAUSE_S) + seconds, command.by, covers)
+        # A clock ahead of ours makes no pause longer.
+        asked_at = min(max(command.at, now - MAX_PAUSE_S), now)
+        self._pauses[key] = _Pause(asked_at + seconds, command.by, covers)
         self._note(key, command.by, "pause", f"{seconds:g} s, covers {covers} and below", now)
 
     def sounds(self, alarm: Alarm) -> None:

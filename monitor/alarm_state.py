@@ -47,12 +47,35 @@ class Over(msgspec.Struct):
     sample: int
 
 
+class Raised(msgspec.Struct):
+    """What the last alarm of a kind was raised as, and how far samples had come then, or when it was over."""
+
+    strap: str
+    boot: int
+    episode: int
+    sample: int
+
+
 class AthleteAlarms(msgspec.Struct):
-    """The alarms of one athlete: open ones by identity, held ones and those that were over by kind."""
+    """The alarms of one athlete: open ones by identity; held ones, those that were over and those raised by kind."""
 
     open: dict[str, Open] = {}
     held: dict[Kind, Held] = {}
     over: dict[Kind, Over] = {}
+    raised: dict[Kind, Raised] = {}
+
+
+def unused_episode(own: AthleteAlarms, alarm: Alarm) -> int:
+    """Return the episode of an alarm that is about to be raised: its own, or a later one where that name was used.
+
+    Whoever comes back after it was told as over may bear the onset it had before: a tachycardia of several runs, a
+    strap that is silent where it was silent already. Under the old name nobody would be told again.
+    """
+    before = own.raised.get(alarm.kind)
+    if before is None or (before.strap, before.boot) != (alarm.strap, alarm.boot):
+        return alarm.episode
+    free = before.episode + round(SAME_EPISODE_S * alarm.rate_hz) + 1
+    return alarm.episode if alarm.episode >= free else max(free, alarm.known_sample)
 
 
 def is_of(alarm: Alarm, whose: Whose) -> bool:

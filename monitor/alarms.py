@@ -240,7 +240,7 @@ class AlarmMachine:
         for key in list(self._athletes):
             own = self._athletes[key]
             told += self._life.tick(own, now)
-            if not (own.open or own.held or own.over):
+            if not (own.open or own.held or own.over or own.raised):
                 del self._athletes[key]
         return told
 

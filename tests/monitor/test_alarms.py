@@ -644,3 +644,69 @@ def test_alarms_of_athletes_that_are_gone_are_bounded(monkeypatch: pytest.Monkey
 def test_a_run_is_never_said_to_be_shorter_than_one(kind: RhythmKind, named: int, said: str) -> None:
     """A beat that was named otherwise and looks like the run is of it: two beats that were named V make no run."""
     assert CATALOGUE[kind].sentence(event(kind, beats=named)).startswith(said)
+
+
+def test_what_comes_back_after_it_was_over_has_a_name_of_its_own() -> None:
+    """An onset that bears the name of an alarm told as over is raised under another, which its end clears."""
+    machine = AlarmMachine()
+    kind: RhythmKind = "sustained_ventricular_tachycardia"
+    first = machine.event(WHOSE, event(kind, known=15_000), 10.0)
+    machine.event(WHOSE, event(kind, "end", known=15_300), 11.0)
+    cleared = machine.advance(WHOSE, 16_100, 12.0)
+    assert [alarm.transition for alarm in cleared] == ["cleared"]
+    machine.acknowledge("t", "a", first[0].identity, "doctor", 12.0)
+    machine.tick(500.0)
+    moved = AlarmMachine()
+    moved.import_athlete("t", "a", machine.export_athlete("t", "a"))
+    for each in (machine, moved):
+        (again,) = each.event(WHOSE, event(kind, known=16_200), 501.0)
+        assert (again.transition, again.priority) == ("raised", "high")
+        # Two onsets closer than this are one alarm to the server.
+        assert again.episode - first[0].episode > SAME_EPISODE_S * RATE_HZ
+        each.event(WHOSE, event(kind, "end", known=18_000), 502.0)
+        over = each.advance(WHOSE, 40_000, 503.0)
+        assert [a.identity for a in over if a.transition == "cleared"] == [again.identity]
+
+
+def test_a_name_is_remembered_no_longer_than_it_matters() -> None:
+    """A minute of samples after an alarm was over nothing is kept of it, and a reboot frees its name at once."""
+    machine = AlarmMachine()
+    (first,) = machine.event(WHOSE, event("asystole"), 10.0)
+    machine.event(WHOSE, event("asystole", "end"), 11.0, for_good=True)
+    machine.acknowledge("t", "a", first.identity, "doctor", 12.0)
+    machine.advance(WHOSE, 3600 + round(70 * RATE_HZ), 80.0)
+    machine.tick(80.0)
+    assert not machine.concerns("t", "a")
+    machine.event(WHOSE, event("asystole"), 90.0)
+    machine.end_boot("t", "a", 1, 91.0)
+    (again,) = machine.event(replace(WHOSE, boot=2), event("asystole"), 92.0)
+    assert again.episode == 3600
+
+
+@pytest.mark.parametrize("before", ["nothing", "told a moment ago", "an end that waits"])
+def test_a_run_that_is_long_when_it_becomes_known_is_high_at_once(before: str) -> None:
+    """Six fast beats at the onset are of high priority, whatever was told before and whatever is still to end."""
+    rule = RuleChange(repeat_after_s=60.0)
+    machine = AlarmMachine()
+    machine.change_rules({"ventricular_run": rule}, "h", 0.0)
+    if before != "nothing":
+        machine.event(WHOSE, event("ventricular_run", onset=1000, known=1200, beats=3), 10.0)
+        machine.event(WHOSE, event("ventricular_run", "end", onset=1000, known=1900, beats=3), 11.0)
+    if before == "told a moment ago":
+        machine.advance(WHOSE, 2900, 12.0)
+    onset = 3000 if before == "told a moment ago" else 1950
+    long = event("ventricular_run", onset=onset, known=onset + 600, beats=6)
+    told = [alarm for alarm in machine.event(WHOSE, long, 13.0) if alarm.transition != "completed"]
+    expected = "escalated" if before == "an end that waits" else "raised"
+    assert [(alarm.transition, alarm.priority) for alarm in told] == [(expected, "high")]
+    assert machine.event(WHOSE, event("ventricular_run", "end", onset=onset, known=onset + 800), 14.0) == []
+    assert machine.active("t", "a")[0].priority == "high"
+
+
+def test_a_clock_ahead_makes_no_pause_longer() -> None:
+    """Somebody whose clock is an hour ahead has asked now, not in an hour."""
+    machine = AlarmMachine()
+    machine.command(Command(at=4700.0, by="c", team="t", athlete="a", action="pause", seconds=120.0), 1000.0)
+    assert machine.pause_of("t", "a")[0] == 1120.0
+    machine.tick(1121.0)
+    assert machine.pause_of("t", "a") == (0.0, "", "")
