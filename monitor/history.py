@@ -73,6 +73,11 @@ class History(RowStage):
         """Add the next samples, shape ``[rows, n]``."""
         _append(self._state["ring"], self._state["end"], rows, first_sample, samples)
 
+    def claim(self, rows: IntArray, first_sample: IntArray) -> None:
+        """Let `rows` begin at `first_sample` with another strap, whose state must hold nothing of the one before."""
+        self._state.reset(rows)
+        self.restart(rows, first_sample)
+
     def restart(self, rows: IntArray, first_sample: IntArray) -> None:
         """Let `rows` go on at `first_sample`, what lies before being of no use."""
         self._state["begin"][rows] = first_sample

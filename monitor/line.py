@@ -149,7 +149,7 @@ class Line:
         self._template.forget(rows)
         self._sequence.forget(rows)
         self.usual.forget(rows)
-        self.history.restart(rows, first)
+        self.history.claim(rows, first)
         self.trace.restart(rows, first)
         self.quality.begin(rows, first)
         self._fibrillation.begin(rows)

@@ -385,6 +385,17 @@ class Settings(BaseSettings):
         from monitor.roster import Roster
 
         roster = Roster.load(self.monitor.roster)
+        self.check_roster(roster)
+        return roster
+
+    def check_roster(self, roster: "Roster") -> None:
+        """See that the limits of every athlete of a roster fit each other under these settings.
+
+        Raises
+        ------
+        SettingsError
+            If they do not; it names the athlete and where the roster has them.
+        """
         for team, athlete in roster:
             try:
                 self._limits(f"{team}/{athlete}", roster)
@@ -392,7 +403,6 @@ class Settings(BaseSettings):
                 reason = error.errors(include_url=False)[0]
                 said = reason.get("ctx", {}).get("error", reason["msg"])
                 raise SettingsError(f"{roster.where(team, athlete)}: {said}") from None
-        return roster
 
     @property
     def recovery_path(self) -> Path | None:

@@ -100,10 +100,16 @@ def _live_settings(
     from monitor.settings import Settings, settings_hash
     from monitor.settings_watch import LiveSettings
 
+    def reload() -> Settings:
+        changed = Settings.load(path, overrides=overrides)
+        # What is fine by itself may contradict what the roster has of one athlete, as at a start.
+        changed.check_roster(roster)
+        return changed
+
     return LiveSettings(
         path,
         settings,
-        reload=partial(Settings.load, path, overrides=overrides),
+        reload=reload,
         limits_of=lambda changed: partial(changed.limits_of, roster=roster),
         hash_of=lambda changed: settings_hash(changed, roster),
     )

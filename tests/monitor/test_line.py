@@ -689,6 +689,12 @@ def test_a_row_claimed_again_is_a_fresh_one() -> None:
     line.release(row)
     assert line.claim() == row
     assert line.quality_of(row)[1:] == ("settling", 0.0)
+    # What leaves with the row, to a snapshot or an alarm's evidence, is somebody else's signal no more than its beats.
+    fresh = _line(capacity=1)
+    expected = fresh.export_row(fresh.claim())
+    for stage, state in line.export_row(row).items():
+        for name, value in state.items():
+            np.testing.assert_array_equal(value, expected[stage][name], err_msg=f"{stage}.{name}")
     assert _finish(line, row, _feed(line, row, _ecg(), [1000])).digest() == _whole().digest()
 
 

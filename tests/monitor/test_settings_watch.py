@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.cli.live import _live_settings
 from monitor.rhythm import AthleteLimits
 from monitor.settings import Settings, settings_hash
 from monitor.settings_watch import LiveSettings
@@ -128,3 +129,27 @@ def test_a_second_change_is_told_against_the_first(file: Path, live: LiveSetting
         ((_, _, detail),) = change.notes
         assert was in detail
         assert now in detail
+
+
+def test_limits_that_contradict_the_roster_change_nothing(tmp_path: Path, file: Path) -> None:
+    """A limit for everybody that an athlete of the roster cannot have is refused, as at a start, and named."""
+    roster = tmp_path / "roster.toml"
+    roster.write_text('[athletes."red/anna"]\nname = "Anna"\npause_s = 3.0\n')
+    file.write_text(f'[monitor]\nroster = "{roster}"\n\n[limits]\nasystole_s = 4.0\n')
+    settings = Settings.load(file)
+    live = _live_settings(file, settings, settings.load_roster(), overrides={})
+    watch = Watch(classifier=None)
+    write(file, file.read_text().replace("4.0", "3.0"))
+    change = live.check()
+    assert change is not None
+    assert change.limits_of is None
+    ((action, _, detail),) = change.notes
+    assert action == "settings refused"
+    assert "roster.toml, line 1" in detail
+    assert "pause_s" in detail
+    write(file, file.read_text().replace("3.0", "3.5"))
+    mended = live.check()
+    assert mended is not None
+    assert mended.limits_of is not None
+    watch.change_settings(mended.limits_of, mended.rules, mended.settings_hash, 1.0)
+    assert watch._banks.limits_of("red", "anna").asystole_s == 3.5
