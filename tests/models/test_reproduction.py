@@ -411,7 +411,7 @@ def test_the_command_says_what_it_would_need(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("recordings")
 def test_the_command_runs_and_keeps_what_came_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of one epoch over one record leaves its outcome where it was told, counts as done, and the page is written."""
+    """One epoch over one record leaves its outcome where it was told, counts as done, and the page is written."""
     monkeypatch.setattr("models.reproduction.running.records_of", lambda _: ("edb/e1304",))
     key = "edb_high-low-wavelet_zero-phase_grunet_beats_seed1"
     common = ["--only", key, "--epochs", "1", "--results", str(tmp_path / "kept")]
