@@ -206,9 +206,11 @@ def train(
             save_file(_cpu(average.state_dict()), folder / BEST_FILE)
         history.append(epoch)
         _save(network, average, optimizer, described, history, folder)
-        with (folder / LOG_FILE).open("a") as log:
-            log.write(json.dumps(asdict(epoch)) + "\n")
+        # Nothing was validated where there are no patients to validate by, and no figure stands for that.
         told = ("loss",) if validation is None else ("loss", "validation", "s_f1", "v_f1", "accuracy")
+        known = {name: value for name, value in asdict(epoch).items() if name in ("epoch", "best", *told)}
+        with (folder / LOG_FILE).open("a") as log:
+            log.write(json.dumps(known) + "\n")
         add_scalars(folder, number, {name: getattr(epoch, name) for name in told})
         report(epoch)
         if stop_after is not None and number >= stop_after:

@@ -1,6 +1,7 @@
 """Training is repeatable, resumable, and learns what is there to be learnt, no more."""
 
 import copy
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         assert torch.equal(value, again.state_dict()[name]), name
     logs = [(tmp_path / run / LOG_FILE).read_text() for run in ("whole", "halved")]
     assert logs[0] == logs[1]
+    assert "s_f1" in logs[0]
+    train(copy.deepcopy(small_network), training, None, _SETTINGS, tmp_path / "blind", stop_after=1)
+    (line,) = (tmp_path / "blind" / LOG_FILE).read_text().splitlines()
+    assert set(json.loads(line)) == {"epoch", "loss", "best"}
 
 
 def test_it_learns_and_shuffled_labels_teach_nothing(
