@@ -17,6 +17,8 @@ ALARMS_KEPT: Final = 20_000
 CANARIES_KEPT: Final = 200
 _KNOWN_KEPT: Final = 2_000
 _KNOWN_S: Final = 7 * 24 * 3600
+_CLOCKS_DIFFER_S: Final = 60.0
+"""Clocks of monitor and server are this close; what began later after an alarm was over is not that alarm."""
 
 Outcome = Literal["added", "known", "unknown"]
 _encoder = msgspec.msgpack.Encoder()
@@ -90,6 +92,8 @@ class AlarmScript:
                 _KNOWN_KEPT,
                 _KNOWN_S,
                 alarm.known_sample,
+                round(1000.0 * alarm.onset_at),
+                round(1000.0 * _CLOCKS_DIFFER_S),
             ],
         )
         return outcome.decode(), int(episode)

@@ -7,7 +7,7 @@
 -- KEYS[3]  with an episode behind it the key that is there as long as some monitor sees the condition of that alarm
 -- ARGV     1 transition, 2 episode, 3 samples within which two onsets are one episode, 4 identity, 5 alarm,
 --          6 entries the Stream keeps, 7 members the Sorted Set keeps, 8 seconds until it is forgotten,
---          9 known sample
+--          9 known sample, 10 milliseconds of Unix time at which it began, 11 milliseconds that clocks may differ
 --
 -- Answers {what, episode, Stream entry}: "added"; "known": it was there before; "rename": send it again under the
 -- episode given, which is the same one; "unknown": an acknowledgement of what was never raised.
@@ -40,9 +40,10 @@ local function is_seen_now(names)
 end
 
 -- A monitor that began later knows a condition by a later onset. Its raise belongs to the alarm that is open and whose
--- condition some monitor sees now, or that was not over yet when the raise became known.
+-- condition some monitor sees now, or that was not over yet when the raise became known. Samples of a strap that began
+-- to count anew under its old boot number say nothing of that: what began after the other was over is another.
 local function spans()
-  local names, cleared, raises = {}, {}, {}
+  local names, cleared, over_at, raises = {}, {}, {}, {}
   for _, known in ipairs(at('-inf', '+inf')) do
     if known.what == 'raised' then
       raises[#raises + 1] = known.episode
@@ -53,12 +54,13 @@ local function spans()
       table.insert(names[known.entry], known.episode)
     elseif known.what == 'cleared' then
       cleared[known.episode] = tonumber(string.match(known.entry, '|(%d+)$') or '-1')
+      over_at[known.episode] = tonumber(string.match(known.entry, '^(%d+)')) + tonumber(ARGV[11])
     end
   end
   for index = #raises, 1, -1 do
     local found = raises[index]
     if tonumber(found) < tonumber(episode) then
-      if cleared[found] and tonumber(ARGV[9]) <= cleared[found] then
+      if cleared[found] and tonumber(ARGV[9]) <= cleared[found] and tonumber(ARGV[10]) <= over_at[found] then
         return found
       elseif not cleared[found] and is_seen_now(names[found]) then
         return found

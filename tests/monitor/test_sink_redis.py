@@ -291,6 +291,18 @@ async def test_a_raise_within_two_seconds_is_the_same_episode(client: Any) -> No
     ]
 
 
+async def test_samples_counted_anew_under_an_old_boot_number_hide_no_alarm(client: Any) -> None:
+    """An onset in the span of an old alarm is that alarm where it began with it, and another where it began later."""
+    script, now = AlarmScript(client), time.time()
+    await script.add(_alarm(episode=1000, at=now - 5.0))
+    over = msgspec.structs.replace(_alarm("cleared", episode=1000, at=now), known_sample=200_000)
+    assert (await script.add(over)).outcome == "added"
+    late = await script.add(_alarm(episode=20_000, at=now - 3.0))
+    assert (late.outcome, late.alarm.episode) == ("known", 1000)
+    new = await script.add(_alarm(episode=30_000, at=now + 3600.0))
+    assert (new.outcome, new.alarm.episode) == ("added", 30_000)
+
+
 async def test_an_end_without_its_raise_is_told_all_the_same(client: Any) -> None:
     """A server that has forgotten the raise still takes the end: nothing is hidden."""
     script = AlarmScript(client)
