@@ -50,7 +50,8 @@ def _counts(records: list[Record], window_s: float = 0.150) -> QrsCounts:
     ("names", "least_se", "least_ppv"),
     [
         (["edb/e0103", "edb/e0808", "edb/e1304"], 0.9990, 0.9990),
-        ([f"mitdb/{name}" for name in held_out()["mitdb"][:2]], 0.9950, 0.9985),
+        ([f"mitdb/{name}" for name in held_out()["mitdb"]], 0.9970, 0.9990),
+        ([f"svdb/{name}" for name in held_out()["svdb"]], 0.9990, 0.9980),
     ],
 )
 def test_real_beats_are_found(names: list[str], least_se: float, least_ppv: float) -> None:
