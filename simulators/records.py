@@ -86,6 +86,26 @@ def data_folder() -> Path:
     return Path(platformdirs.user_data_dir("strapwatch"))
 
 
+def check_folder(folder: Path, *, named: str) -> None:
+    """Refuse a folder of recordings that is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Where recordings are looked for.
+    named : str
+        The option or the variable that names it.
+
+    Raises
+    ------
+    RecordError
+        If there is nothing by that name, or no folder.
+    """
+    if not folder.expanduser().is_dir():
+        what = "not a folder" if folder.expanduser().exists() else "no such folder"
+        raise RecordError(f"{named} {folder}: {what}; name the folder that holds the databases")
+
+
 def find_record(name_or_path: str | Path, *, database: Path | None = None) -> Path:
     """Return where a record lies, without a suffix.
 
@@ -114,7 +134,9 @@ def find_record(name_or_path: str | Path, *, database: Path | None = None) -> Pa
             return stem
     if (folder / wanted).is_dir():
         raise RecordError(f"{name_or_path}: a folder, not a record; name one of the records in it")
-    advice = [] if database is not None else [f"set {DATA_VARIABLE} to the folder of databases"]
+    # Where an absolute path is looked for depends on nothing that could be set.
+    elsewhere = database is None and not wanted.is_absolute()
+    advice = [f"set {DATA_VARIABLE} to the folder of databases"] if elsewhere else []
     if wanted.parent.name in DATABASES:
         advice.append(f"strapwatch records fetch {wanted.parent.name} {wanted.name} downloads it")
     missing = f"{name_or_path}: no such record ({_header_file(folder / wanted)} is missing)"
@@ -293,7 +315,9 @@ def read_header(stem: Path) -> Any:
     try:
         header = wfdb.rdheader(str(stem), rd_segments=True)
     except Exception as error:  # wfdb raises plain Exception, and whatever its parser stumbles over
-        raise RecordError(f"{file}: damaged header: {_one_line(error)}") from error
+        is_empty = file.is_file() and file.stat().st_size == 0
+        why = "the file is empty" if is_empty else f"damaged header: {_one_line(error)}"
+        raise RecordError(f"{file}: {why}") from error
     header.is_segmented = isinstance(header, wfdb.MultiRecord)
     if not header.n_sig:
         raise RecordError(f"{file}: empty record, the header names no lead")

@@ -1,6 +1,7 @@
 """``strapwatch records``: recordings on this machine, and their download from PhysioNet."""
 
 import json as json_format
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
@@ -56,9 +57,12 @@ def list_records(
     from dataclasses import asdict
 
     from simulators.record_library import library
-    from simulators.records import data_folder
+    from simulators.records import DATA_VARIABLE, check_folder, data_folder
 
     root = data_folder()
+    # One's own data folder need not be there before the first download; one that was named should be.
+    if os.environ.get(DATA_VARIABLE):
+        check_folder(root, named=DATA_VARIABLE)
     folders = library(root)
     if database is not None:
         folders = [folder for folder in folders if folder.name == database]

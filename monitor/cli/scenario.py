@@ -90,6 +90,10 @@ def scenario(
         raise UsageError("--offline needs no --broker and no --redis; leave one or the other out")
     if offline and speed is not None:
         raise UsageError("--offline goes as fast as it can; leave --speed out")
+    if database is not None:
+        from simulators.records import check_folder
+
+        check_folder(database, named="--database")
     loaded = load_scenario(file)
     if seed is not None:
         loaded = loaded.model_copy(update={"seed": seed})

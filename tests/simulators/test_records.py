@@ -123,6 +123,8 @@ def test_missing_record(tmp_path: Path) -> None:
     assert "strapwatch records fetch mitdb nosuch" in text
     assert "a folder, not a record" in _refusal(tmp_path)
     assert str(tmp_path / "r.hea") in _refusal(tmp_path / "r")
+    # Where that lies depends on no environment.
+    assert "STRAPWATCH_DATA" not in _refusal(tmp_path / "r")
 
 
 def test_missing_signal_file(tmp_path: Path) -> None:
@@ -152,6 +154,12 @@ def test_header_and_data_disagree(tmp_path: Path, fmt: str) -> None:
     changed[600] ^= 0x11
     file.write_bytes(bytes(changed))
     assert "checksum" in _refusal(path, lead=0)
+
+
+def test_empty_header(tmp_path: Path) -> None:
+    """A header without a byte is called empty, not by what a parser stumbled over."""
+    _write(tmp_path).with_suffix(".hea").write_bytes(b"")
+    assert _refusal(tmp_path / "r") == f"{tmp_path / 'r.hea'}: the file is empty"
 
 
 def test_damaged_header(tmp_path: Path) -> None:
