@@ -18,6 +18,7 @@ from monitor.cli.live import register as _register_monitor
 from monitor.cli.prepare import register as _register_prepare
 from monitor.cli.record import register as _register_record
 from monitor.cli.records import register as _register_records
+from monitor.cli.refusal import refusal
 from monitor.cli.relay import register as _register_relay
 from monitor.cli.replay_alarm import register as _register_replay_alarm
 from monitor.cli.reproduce import register as _register_reproduce
@@ -108,7 +109,6 @@ def run(arguments: Sequence[str]) -> int:
     except _ParseError as error:
         context: Any = getattr(error, "ctx", None)
         command = _NAME if context is None else context.command_path
-        message = " ".join(error.format_message().split()).rstrip(".")
-        raise UsageError(f"{message}; see {command} --help") from error
+        raise UsageError(f"{refusal(error)}; see {command} --help") from error
     # A command that ends by itself returns nothing, one that leaves with `typer.Exit` its code.
     return int(code or 0)

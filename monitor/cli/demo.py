@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monitor.demo import Demo
 
 _INTERRUPTED = 130
+_MOST_ATHLETES = 200
 _HELP = """Show a team of athletes, live: broker, Redis-compatible server, straps, monitor and dashboard in one go.
 
 With recordings in STRAPWATCH_DATA (or the user's data folder) the athletes are records the classifier has never seen;
@@ -37,7 +38,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     *,
-    athletes: Annotated[int, typer.Option("--athletes", metavar="N", help="How many athletes.")] = 8,
+    athletes: Annotated[
+        int, typer.Option("--athletes", metavar="N", min=1, max=_MOST_ATHLETES, help="How many athletes.")
+    ] = 8,
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="N", help="Stop after so many seconds.")
     ] = None,
@@ -54,8 +57,6 @@ def demo(
     ] = False,
 ) -> None:
     """Choose the athletes, run the demo, print its summary."""
-    if not 1 <= athletes <= 200:
-        raise UsageError(f"--athletes {athletes}: use 1 to 200")
     if seconds is not None and not 0.0 < seconds < float("inf"):
         raise UsageError(f"--seconds {seconds:g}: use a number above 0")
     if not 0.0 < speed <= 100.0:

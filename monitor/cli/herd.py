@@ -65,7 +65,10 @@ def herd(
         float, typer.Option("--packet", metavar="SECONDS", help="Seconds of signal in a packet.")
     ] = 0.25,
     loss: Annotated[
-        float, typer.Option("--loss", metavar="P", help="Share of packets that the radio loses, 0 to 1.")
+        float,
+        typer.Option(
+            "--loss", metavar="P", min=0.0, max=1.0, help="Share of packets that the radio loses, 0 to 1."
+        ),
     ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of hearts and loss.")] = 0,
     as_json: Annotated[
