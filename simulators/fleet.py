@@ -138,6 +138,16 @@ class Fleet:
         self.start_at: list[float] = []
         """Unix time, in seconds, at which each strap's schedule began; empty before the fleet runs."""
 
+    @property
+    def was_connected(self) -> bool:
+        """Whether any strap has reached the broker so far."""
+        return any(link.connected.is_set() for link in self._links)
+
+    @property
+    def cut_off(self) -> int:
+        """How many of the unsent packets the radio held back beyond the end of the run."""
+        return sum(link.cut_off for link in self._links)
+
     async def run(self, *, until_s: float | None = None, drain_s: float = 5.0) -> FleetReport:
         """Publish until every record or the time is over; cancelled, every strap says goodbye first.
 
@@ -146,7 +156,8 @@ class Fleet:
         Parameters
         ----------
         until_s : float, optional
-            Seconds of schedule after which nothing more is due.
+            Seconds of schedule after which nothing more is due, and what the radio holds back for more than a second
+            beyond stays unsent.
         drain_s : float
             How long, at the end, to wait for the broker's acknowledgements.
         """

@@ -163,7 +163,7 @@ class Ledger:
     ``lost``             the radio lost it; nobody will ever see it
     ``lost_in_burst``    likewise, in a burst
     ``lost_in_dropout``  likewise, during a dropout
-    ``unsent``           the run ended while the packet still waited for the broker
+    ``unsent``           the run ended while the packet still waited for the broker or was held back by the radio
     ``duplicated``       went out once more without need
     ``reordered``        was held back so that later packets overtook it
     ``delayed``          went out later than due, by jitter

@@ -33,6 +33,7 @@ _TRUTH_S = 1.0
 _LEDGER_TOLD_EVERY_S = 2.0
 _TROUBLES_AT_ONCE = 1_000
 _LEAST_WAIT_S = 0.2
+_OVERTIME_S = 1.0
 
 
 class LinkState(Enum):
@@ -84,6 +85,8 @@ class StrapLink:
         self.state = LinkState.CONNECTING
         self.connected = asyncio.Event()
         self.reconnections = 0
+        self.cut_off = 0
+        """Packets that the radio would have let go only after the time was over; the ledger has them as unsent."""
         self._radio = radio
         self._broker = broker
         self._lateness = lateness
@@ -97,6 +100,7 @@ class StrapLink:
         self._begin = 0.0
         self._wake = asyncio.Event()
         self._all_scheduled = False
+        self._has_failed = False
 
     async def run(self, *, start_at: asyncio.Future[float], until_s: float | None, drain_s: float) -> None:
         """Connect, and publish until the record or the time is over and the broker has acknowledged everything.
@@ -106,9 +110,11 @@ class StrapLink:
         start_at : future of float
             Unix time, in seconds, of sample 0, once it is known.
         until_s : float, optional
-            Seconds of schedule after which nothing more is due.
+            Seconds of schedule after which nothing more is due; what the radio would hold back for more than a second
+            beyond does not go out.
         drain_s : float
-            How long, at the end, to wait for acknowledgements; what still waits then is entered as unsent.
+            How long, at the end, to wait for acknowledgements; what still waits then is entered as unsent. A broker
+            that was never reached in a given time is not waited for.
         """
         connection = asyncio.create_task(self._stay_connected(start_at))
         schedule = asyncio.create_task(self._follow_schedule(start_at, until_s))
@@ -120,7 +126,8 @@ class StrapLink:
             await schedule
             self._all_scheduled = True
             self._wake.set()
-            await asyncio.wait({connection}, timeout=drain_s)
+            is_hopeless = until_s is not None and self._has_failed and not self.connected.is_set()
+            await asyncio.wait({connection}, timeout=0.0 if is_hopeless else drain_s)
         finally:
             for task in (schedule, connection):
                 task.cancel()
@@ -136,6 +143,10 @@ class StrapLink:
         if until_s is not None:
             packets = takewhile(lambda scheduled: scheduled.due_s <= until_s, packets)
         for transmission in self._radio.transmit(packets, begins_at=start_at):
+            if until_s is not None and transmission.at_s > until_s + _OVERTIME_S:
+                # So is everything after it, for transmissions come in order of time.
+                self._cut_off(transmission, until_s)
+                continue
             delay_s = self._begin + transmission.at_s - time.monotonic()
             # Without a pause now and then a strap that is behind would starve the others.
             await asyncio.sleep(max(delay_s, 0.0))
@@ -146,6 +157,11 @@ class StrapLink:
             self._remember_lost_truth()
             self._wake.set()
         self._remember_lost_truth()
+
+    def _cut_off(self, transmission: Transmission, at_s: float) -> None:
+        if not transmission.duplicate:
+            self.cut_off += 1
+            self._radio.note("unsent", transmission.scheduled, at_s)
 
     async def _stay_connected(self, starting: asyncio.Future[float]) -> None:
         if self.strap.begins_s > 0.0:
@@ -163,6 +179,7 @@ class StrapLink:
                     return
             except (aiomqtt.MqttError, OSError, TimeoutError) as error:
                 self.state = LinkState.CONNECTING
+                self._has_failed = True
                 for message in self._waiting:
                     message.overtaken_by_outage = True
                 retry_s = backoff.next_wait_s()

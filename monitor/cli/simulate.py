@@ -16,6 +16,7 @@ from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
+    from monitor.sources import MqttAddress
     from simulators.body import Touched
     from simulators.fleet import Fleet, FleetReport
     from simulators.records import Record
@@ -29,6 +30,8 @@ _SYNTHETIC_S: Final = 1800.0
 _HIGHEST_SPEED: Final = 1000.0
 """Already more than one process can send; beyond, `--seconds` of schedule would take hours."""
 _LONGEST_SYNTHETIC_S: Final = 24 * 3600.0
+_MOST_JITTER_S: Final = 60.0
+"""As in a scenario; beyond, a dropout says better what is meant."""
 
 _HELP = """Replay recordings and synthetic athletes over MQTT, as straps would send them.
 
@@ -37,7 +40,8 @@ sent again. The same seed gives the same trouble.
 
 [bold]Example[/bold]: two recordings, over and over, with some packets lost and a dropout after half a minute
 
-  strapwatch simulate --record mitdb/208 --record edb/e0103 --loop --loss 0.01 --dropout 30:5
+  strapwatch simulate --record mitdb/208 --record edb/e0103 --loop \\
+    --loss 0.01 --dropout 30:5
 """
 
 
@@ -61,7 +65,9 @@ def simulate(
         typer.Option(
             "--excerpt",
             count=True,
-            help="The five minutes of mitdb/208 that come with the installation; may be given many times.",
+            metavar="",
+            show_default=False,
+            help="The five minutes of mitdb/208 that come with the installation (repeat it for more).",
         ),
     ] = 0,
     synthetic: Annotated[
@@ -121,16 +127,32 @@ def simulate(
         int, typer.Option("--seed", metavar="N", min=0, help="Of radio trouble and synthetic athletes.")
     ] = 0,
     loss: Annotated[
-        float, typer.Option("--loss", metavar="P", help="Share of packets that the radio loses, 0 to 1.")
+        float,
+        typer.Option(
+            "--loss", metavar="P", min=0.0, max=1.0, help="Share of packets that the radio loses, 0 to 1."
+        ),
     ] = 0.0,
     duplicates: Annotated[
-        float, typer.Option("--duplicates", metavar="P", help="Share of packets that are sent twice.")
+        float,
+        typer.Option(
+            "--duplicates", metavar="P", min=0.0, max=1.0, help="Share of packets that are sent twice."
+        ),
     ] = 0.0,
     reorder: Annotated[
-        float, typer.Option("--reorder", metavar="P", help="Share of packets that later ones overtake.")
+        float,
+        typer.Option(
+            "--reorder", metavar="P", min=0.0, max=1.0, help="Share of packets that later ones overtake."
+        ),
     ] = 0.0,
     jitter: Annotated[
-        float, typer.Option("--jitter", metavar="SECONDS", help="Packets are late by up to so much.")
+        float,
+        typer.Option(
+            "--jitter",
+            metavar="SECONDS",
+            min=0.0,
+            max=_MOST_JITTER_S,
+            help="Packets are late by up to so much.",
+        ),
     ] = 0.0,
     burst: Annotated[
         str | None,
@@ -192,6 +214,10 @@ def simulate(
     # Checked here, because a synthetic athlete's length depends on it before a strap could refuse it.
     if not 0.0 < speed <= _HIGHEST_SPEED:
         raise UsageError(f"--speed {speed:g}: use a number above 0 and at most {_HIGHEST_SPEED:g}")
+    if database is not None:
+        from simulators.records import check_folder
+
+        check_folder(database, named="--database")
     records = _records(record or [], lead or [], database)
     if excerpt:
         from simulators.excerpt import read_excerpt
@@ -207,11 +233,30 @@ def simulate(
         fleet = Fleet(straps, broker=address, radio=radio, ledger=Ledger(file=entries), seed=seed, say=_say)
         interrupted = asyncio.run(_run(fleet, straps, seconds, touched))
     _print_summary(fleet.report(), as_json=as_json)
+    told, failed = _shortfall(fleet, address)
+    if told is not None:
+        _say(told)
     if interrupted:
         raise typer.Exit(130)
-    if fleet.report().unsent or fleet.report().unacknowledged:
-        _say("not everything reached the broker")
+    if failed:
         raise typer.Exit(1)
+
+
+def _shortfall(fleet: "Fleet", broker: "MqttAddress") -> tuple[str | None, bool]:
+    """Return what there is to say of packets that were not sent, and whether that is a failure."""
+    report = fleet.report()
+    if not fleet.was_connected:
+        # Said apart from the complaints before it, of which the last may be seconds old.
+        told = f"the broker {broker} was never reached, or let no strap in: nothing was sent"
+        return f"{told}; start it, or correct --broker", True
+    if report.packets == 0:
+        return "nothing was sent: the run was over before the first packet was due", True
+    if report.unsent > fleet.cut_off or report.unacknowledged:
+        return "not everything reached the broker", True
+    if fleet.cut_off:
+        held = f"{_counted(fleet.cut_off, 'packet')} of {report.packets} were held back by the radio beyond --seconds"
+        return held, report.sent == 0
+    return None, False
 
 
 async def _run(
@@ -255,12 +300,21 @@ async def _tell_progress(fleet: "Fleet") -> None:
 def _line(report: "FleetReport", *, ended: bool = False) -> str:
     late = report.lateness_s.p99
     lost = report.lost + report.lost_in_burst + report.lost_in_dropout
-    straps = f"{report.straps} straps" if ended else f"{report.connected} of {report.straps} straps connected"
+    straps = _counted(report.straps, "strap")
+    straps = straps if ended else f"{report.connected} of {straps} connected"
     return (
-        f"{report.seconds:.0f} s: {straps}, {report.sent} packets sent, "
+        f"{report.seconds:.0f} s: {straps}, {_counted(report.sent, 'packet')} sent, "
         f"{lost} lost by the radio, {report.resent} sent again, "
         f"lateness p99 {'unknown' if late is None else f'{1e3 * late:.1f} ms'}"
     )
+
+
+def _counted(number: int, of_what: str) -> str:
+    return f"{number} {of_what}{'' if number == 1 else 's'}"
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def _say(text: str) -> None:
@@ -313,7 +367,7 @@ def _print_summary(report: "FleetReport", *, as_json: bool) -> None:
 def _records(names: list[str], leads: list[str], database: Path | None) -> list["Record"]:
     if len(leads) > 1 and len(leads) != len(names):
         raise UsageError(
-            f"--lead is there {len(leads)} times for {len(names)} records; give one, or one for each"
+            f"--lead is there {_times(len(leads))} for {_counted(len(names), 'record')}; give one, or one for each"
         )
     if not names:
         if leads:
@@ -349,34 +403,32 @@ def _straps(
     loop: bool,
     speed: float,
 ) -> list["Strap"]:
-    from simulators.strap import Strap
-
     if athletes and len(athletes) != len(records):
         raise UsageError(
-            f"--athlete is there {len(athletes)} times for {len(records)} straps; give one for each"
+            f"--athlete is there {_times(len(athletes))} for {_counted(len(records), 'strap')}; give one for each"
         )
     if len(starts) > 1 and len(starts) != len(records):
         raise UsageError(
-            f"--start is there {len(starts)} times for {len(records)} straps; give one, or one for each"
+            f"--start is there {_times(len(starts))} for {_counted(len(records), 'strap')}; give one, or one for each"
         )
     names = athletes or _names(records)
     each = starts if len(starts) > 1 else (starts or [0.0]) * len(records)
     boot = int(time.time())
     return [
-        Strap(
-            record=record,
-            team=team,
-            athlete=name,
-            # A strap is called as its wearer: a simulator has no serial numbers.
-            strap=name,
-            boot=boot,
-            packet_s=packet_s,
-            start_s=start_s,
-            loop=loop,
-            speed=speed,
-        )
+        _strap(record, name, team, boot=boot, packet_s=packet_s, start_s=start_s, loop=loop, speed=speed)
         for record, name, start_s in zip(records, names, each, strict=True)
     ]
+
+
+def _strap(record: "Record", name: str, team: str, **said: Any) -> "Strap":
+    from simulators.strap import Strap
+
+    try:
+        # A strap is called as its wearer: a simulator has no serial numbers.
+        return Strap(record=record, team=team, athlete=name, strap=name, **said)
+    except UsageError as error:
+        # A strap begins with what it refuses, which is called as the option is.
+        raise UsageError(f"--{error}") from error
 
 
 def _names(records: list["Record"]) -> list[str]:

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from monitor.errors import UsageError
+from monitor.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     # Their imports are heavy, and `strapwatch --help` must stay quick.
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from simulators.radio import Bursts, RadioSettings, Stretch
     from simulators.records import Record
     from simulators.strap import Strap
+
+_DROPOUT: Final = "START:LENGTH or START:LENGTH:lost"
 
 
 def radio_settings(
@@ -40,9 +42,11 @@ def radio_settings(
         reorder=reorder,
         bursts=None if burst is None else _bursts(burst),
         jitter_s=jitter_s,
-        dropouts=tuple(_stretch("--dropout", text) for text in dropouts if not text.endswith(":lost")),
+        dropouts=tuple(
+            _stretch("--dropout", text, form=_DROPOUT) for text in dropouts if not text.endswith(":lost")
+        ),
         dropouts_lost=tuple(
-            _stretch("--dropout", text.removesuffix(":lost")) for text in dropouts if text.endswith(":lost")
+            _stretch("--dropout", text, form=_DROPOUT) for text in dropouts if text.endswith(":lost")
         ),
         lead_off=tuple(_stretch("--lead-off", text) for text in lead_off),
     )
@@ -106,7 +110,7 @@ async def enter_noise(fleet: "Fleet", straps: "list[Strap]", touched: "list[list
 def _noise(text: str, database: Path | None) -> "Noise":
     from simulators.body import ALL, Noise
     from simulators.noise import NOISE_KINDS
-    from simulators.records import read_record
+    from simulators.records import find_record, read_record
 
     name, *numbers = text.split(":")
     try:
@@ -119,6 +123,13 @@ def _noise(text: str, database: Path | None) -> "Noise":
     kind = next((known for known in NOISE_KINDS if known == name and known != "record"), None)
     if kind is not None:
         return Noise(kind=kind, snr_db=snr_db, at_s=at_s, length_s=length_s)
+    try:
+        find_record(name, database=database)
+    except RecordError as error:
+        kinds = ", ".join(known for known in NOISE_KINDS if known != "record")
+        # Who gives a folder means a record, and is told where it was looked for; who gives a word, mostly a kind.
+        why = str(error) if len(Path(name).parts) > 1 else f"no record {name!r} either; nstdb/ma is one"
+        raise RecordError(f"--noise {text!r}: none of the kinds ({kinds}), and {why}") from error
     return Noise(
         kind="record",
         record=read_record(name, database=database),
@@ -137,14 +148,20 @@ def _bursts(text: str) -> "Bursts":
         enter, leave, loss = 0.0, 0.0, [0.0, 0.0]
     if len(loss) > 1:
         raise UsageError(f"--burst {text!r}: use ENTER:LEAVE or ENTER:LEAVE:LOSS, such as 0.02:0.25")
+    for name, probability in zip(("ENTER", "LEAVE", "LOSS"), (enter, leave, *loss), strict=False):
+        if not 0.0 <= probability <= 1.0:
+            raise UsageError(f"--burst {text!r}: {name} is {probability:g}; use a probability, 0 to 1")
     return Bursts(enter=enter, leave=leave, loss=loss[0] if loss else 1.0)
 
 
-def _stretch(option: str, text: str) -> "Stretch":
+def _stretch(option: str, text: str, *, form: str = "START:LENGTH") -> "Stretch":
     from simulators.radio import Stretch
 
-    start, _, length = text.partition(":")
+    start, _, length = text.removesuffix(":lost" if form == _DROPOUT else "").partition(":")
     try:
-        return Stretch(float(start), float(length))
+        stretch = Stretch(float(start), float(length))
     except ValueError:
-        raise UsageError(f"{option} {text!r}: use START:LENGTH in seconds, such as 30:5") from None
+        raise UsageError(f"{option} {text!r}: use {form} in seconds, such as 30:5") from None
+    if not (0.0 <= stretch.start_s < float("inf") and 0.0 < stretch.length_s < float("inf")):
+        raise UsageError(f"{option} {text!r}: use a START of 0 or more and a LENGTH above 0, in seconds")
+    return stretch

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from paho.mqtt import subscribe
 
+from monitor.cli.application import run
 from monitor.embedded import EmbeddedBroker
+from monitor.errors import RecordError, UsageError
 
 _COMMAND = [sys.executable, "-P", "-m", "monitor.cli", "simulate"]
 
@@ -74,7 +76,10 @@ def test_records(recordings: Path, embedded_broker: EmbeddedBroker) -> None:
         (("--excerpt", "--loss", "2"), "loss 2"),
         (("--excerpt", "--dropout", "five"), "--dropout 'five': use START:LENGTH"),
         (("--excerpt", "--start", "300"), "start 300 s: mitdb/208 lasts 300 s; use 0 or more, and less"),
-        (("--excerpt", "--athlete", "a", "--athlete", "b"), "--athlete is there 2 times for 1 straps"),
+        (
+            ("--excerpt", "--athlete", "a", "--athlete", "b"),
+            "--athlete is there 2 times for 1 strap; give one",
+        ),
         (("--excerpt", "--athlete", "Jane Doe"), "athlete 'Jane Doe'"),
         (("--excerpt", "--broker", "http://x"), "http://x"),
         (("--excerpt", "--ledger", "/no/such/folder/x"), "--ledger /no/such/folder/x"),
@@ -91,6 +96,41 @@ def test_wrong_usage(options: tuple[str, ...], text: str) -> None:
     assert not done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--loss", "5%"), "--loss 5%: use a number from 0 to 1"),
+        (("--packet", "0"), "--packet of 0 s: use"),
+        (("--burst", "0.1:2"), "--burst '0.1:2': LEAVE is 2; use a probability, 0 to 1"),
+        (("--lead-off", "30:-5"), "--lead-off '30:-5': use a START of 0 or more and a LENGTH above 0"),
+        (("--dropout", "nan:5:lost"), "--dropout 'nan:5:lost': use a START of 0 or more"),
+        (("--dropout", "30:5:gone"), "--dropout '30:5:gone': use START:LENGTH or START:LENGTH:lost"),
+        (("--jitter", "1e9"), "--jitter 1e9: use a number from 0 to 60"),
+    ],
+)
+def test_an_error_names_option_and_value(options: tuple[str, ...], text: str) -> None:
+    """Value, option and what is allowed are in one sentence, as the user wrote them and not as the code calls them."""
+    with pytest.raises(UsageError) as caught:
+        run(["simulate", "--excerpt", *options])
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--noise", "pink:5"), "(mains, wander, muscle, motion, electrode, white)"),
+        (("--database", "/no/such/folder"), "--database /no/such/folder: no such folder"),
+        (("--database", __file__), f"--database {__file__}: not a folder"),
+    ],
+)
+def test_what_is_not_there(options: tuple[str, ...], text: str) -> None:
+    """A noise of no known kind lists the kinds; a folder that is none is named. No environment could help."""
+    with pytest.raises(RecordError) as caught:
+        run(["simulate", "--excerpt", *options])
+    assert text in str(caught.value)
+    assert "STRAPWATCH_DATA" not in str(caught.value)
+
+
 def test_missing_record(tmp_path: Path) -> None:
     """A record that is not there ends with 1 and one line."""
     done = _run("--record", "mitdb/999", home=tmp_path)
@@ -105,6 +145,28 @@ def test_no_broker() -> None:
     assert done.returncode == 1
     assert "trying again in" in done.stderr
     assert json.loads(done.stdout)["packets"]["unsent"] == 2
+    told = done.stderr.splitlines()[-1]
+    assert "the broker mqtt://127.0.0.1:1 was never reached" in told
+    assert "nothing was sent" in told
+
+
+def test_the_time_goes_before_what_the_radio_holds_back(embedded_broker: EmbeddedBroker) -> None:
+    """A dropout beyond --seconds holds up nothing: what it held back is unsent, and said; nothing sent is exit 1."""
+    some = _run(
+        "--excerpt", "--seconds", "1", "--dropout", "0.6:500", "--broker", embedded_broker.url, "--json"
+    )
+    none = _run(
+        "--excerpt", "--seconds", "1", "--dropout", "0:500", "--broker", embedded_broker.url, "--json"
+    )
+    packets = json.loads(some.stdout)["packets"]
+    assert (packets["sent"], packets["unsent"]) == (2, 2)
+    assert some.returncode == 0
+    assert "2 packets of 4 were held back by the radio beyond --seconds" in some.stderr.splitlines()[-1]
+    packets = json.loads(none.stdout)["packets"]
+    assert (packets["sent"], packets["unsent"], none.returncode) == (0, 4, 1)
+    early = _run("--excerpt", "--seconds", "0.1", "--broker", embedded_broker.url)
+    assert early.returncode == 1
+    assert "nothing was sent: the run was over" in early.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("broker", ["here", "not here"])
@@ -157,6 +219,9 @@ def test_help_has_an_example() -> None:
     done = _run("--help")
     assert done.returncode == 0
     assert "strapwatch simulate --record mitdb/208" in done.stdout
+    (counter,) = [line for line in done.stdout.splitlines() if "--excerpt" in line]
+    assert "int" not in counter
+    assert "more)." in done.stdout
 
 
 def test_noise_and_bursts_are_in_the_ledger(embedded_broker: EmbeddedBroker, tmp_path: Path) -> None:
