@@ -30,7 +30,8 @@ held-out part of the corrected beats. The monitor reads such files at start from
 
   strapwatch adapt mitdb/200 --minutes 5 --output anna.json
 
-  strapwatch adapt --from-feedback --team falcons --athlete a05 --output corrections/falcons/a05.json
+  strapwatch adapt --from-feedback --team falcons --athlete a05 \\
+    --output corrections/falcons/a05.json
 """
 
 
@@ -70,6 +71,8 @@ def adapt(
     """Fit, test, tell and write."""
     from monitor.errors import UsageError
 
+    if output is not None:
+        _check_folder(output, team)
     if from_feedback:
         if record is not None or not (team and athlete):
             raise UsageError("--from-feedback needs --team and --athlete, and no RECORD")
@@ -125,17 +128,36 @@ async def _from_feedback(
             f"{int((~taught.named).sum())} beside them that were surely N"
         )
         adaptation = adapt_to_answers(classifier, taught, f"answers to alarms of {team}/{athlete}")
-        if _keep(adaptation, output) and adaptation is not None:
+        if _keep(adaptation, output, team=team) and adaptation is not None:
             detail = f"{len(adaptation.answers)} answers into {output}, for weights {adaptation.sha256[:12]}"
             await write_audit(client, team, athlete=athlete, by=by, action="adaptation", detail=detail)
+
+
+def _check_folder(output: Path, team: str) -> None:
+    """Refuse a file whose folder is missing: the monitor reads one folder, and a mistyped one it would never read.
+
+    Only the team's own folder is made, in a folder that is there: nobody makes one before its first correction.
+    """
+    from monitor.errors import UsageError
+
+    folder = output.parent
+    if _is_of_team(folder, team):
+        folder = folder.parent
+    if not folder.is_dir():
+        what = "not a folder" if folder.exists() else "no such folder"
+        raise UsageError(f"--output {output}: {folder}: {what}; make it, or correct the name")
+
+
+def _is_of_team(folder: Path, team: str) -> bool:
+    return bool(team) and folder.name == team
 
 
 def _is_of(said: "Feedback", athlete: str) -> bool:
     return said.identity.split(".")[1] == athlete
 
 
-def _keep(adaptation: "Adaptation | None", output: Path | None) -> bool:
-    """Say what a correction is worth, and write it; return whether a file was written."""
+def _keep(adaptation: "Adaptation | None", output: Path | None, *, team: str = "") -> bool:
+    """Say what a correction is worth, and write it, into a team's folder if need be; return whether a file was."""
     from models.adaptation import write_adaptation
     from monitor.errors import UsageError
 
@@ -146,7 +168,8 @@ def _keep(adaptation: "Adaptation | None", output: Path | None) -> bool:
     if output is None:
         return False
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        if _is_of_team(output.parent, team):
+            output.parent.mkdir(exist_ok=True)
         write_adaptation(adaptation, output)
     except OSError as error:
         raise UsageError(f"--output {output}: {error.strerror}") from error

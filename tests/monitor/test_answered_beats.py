@@ -119,6 +119,8 @@ async def test_answers_become_a_correction_that_the_watch_takes(
     for alarm in runs:
         await answered.delete(evidence_key("red", alarm.identity))
     path = tmp_path / "corrections" / "red" / "anna.json"
+    # The folder of a team is made; that of all corrections is the one the settings name, so it has to be there.
+    path.parent.parent.mkdir()
     done = run(
         "adapt", "--from-feedback", "--team", "red", "--athlete", "anna", "--by", "Dr. Who",
         "--output", str(path), "--redis", redis_server.url, env=environment(tmp_path),
