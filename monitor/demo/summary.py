@@ -5,6 +5,7 @@ from typing import Any
 from monitor.demo.cast import Part
 from monitor.demo.observer import Observer, all_labels
 from monitor.latency import quantiles
+from monitor.live_state import MonitorState
 
 
 def summary(
@@ -29,13 +30,7 @@ def summary(
     return {
         "athletes": len(parts),
         "seconds": round(seconds, 1),
-        "packets": {
-            "sent": straps["packets"]["sent"],
-            "received": monitor.packets_received if monitor else 0,
-            "lost": monitor.packets_lost if monitor else 0,
-            "dropped": monitor.packets_dropped if monitor else 0,
-            "refused": monitor.packets_refused if monitor else 0,
-        },
+        "packets": packet_counts(straps["packets"]["sent"], monitor),
         "samples": monitor.samples if monitor else 0,
         "beats": all_labels(seen.beats),
         "alarms": {kind: sum(alarm.kind == kind for alarm in seen.raised) for kind in kinds},
@@ -47,6 +42,27 @@ def summary(
         "by_athlete": {part.athlete: _athlete(observer, part) for part in parts},
         "notice": "research software, not a medical device",
     }
+
+
+def packet_counts(sent: int | None, monitor: MonitorState | None) -> dict[str, int | None]:
+    """Return what became of the packets; nothing is missing from their sum.
+
+    Parameters
+    ----------
+    sent : int or None
+        What the straps sent; None where they were ended too soon to say.
+    monitor : MonitorState or None
+        The monitor's last heartbeat, with its counters.
+    """
+    counts = {
+        "received": monitor.packets_received if monitor else 0,
+        "lost": monitor.packets_lost if monitor else 0,
+        "dropped": monitor.packets_dropped if monitor else 0,
+        "refused": monitor.packets_refused if monitor else 0,
+    }
+    # The broker had them, and the monitor had not told of them when its last heartbeat was read.
+    on_their_way = None if sent is None else max(sent - sum(counts.values()), 0)
+    return {"sent": sent, **counts, "on_their_way": on_their_way}
 
 
 def latency(values: list[float]) -> dict[str, float | int | None]:
@@ -83,7 +99,7 @@ def describe(result: dict[str, Any]) -> str:
     to_alarm = f"p50 {_ms(alarm_latency['p50'])}, p99 {_ms(alarm_latency['p99'])}"
     lines = [
         f"{result['athletes']} athletes, {result['seconds']:g} s",
-        f"packets   sent {sent}, received {packets['received']}, lost {packets['lost']}",
+        f"packets   sent {sent}, received {packets['received']}, lost {packets['lost']}{_others(packets)}",
         f"samples   {result['samples']:,}",
         f"beats     {beats}",
         f"alarms    {alarms}",
@@ -100,6 +116,12 @@ def describe(result: dict[str, Any]) -> str:
             f"{name:8} {athlete['record']} from {athlete['start_s']:g} s, {rate}: {score}; {beats}{trained}"
         )
     return "\n".join([*lines, "", result["notice"]])
+
+
+def _others(packets: dict[str, int | None]) -> str:
+    """Return the counts that are seldom anything but 0, where they are."""
+    named = {"dropped": "dropped", "refused": "refused", "on_their_way": "on their way when it ended"}
+    return "".join(f", {packets[key]} {text}" for key, text in named.items() if packets[key])
 
 
 def _ms(seconds: float | None) -> str:

@@ -13,6 +13,8 @@ import pytest
 
 import models
 from monitor.contract import LABELS
+from monitor.demo.summary import describe, packet_counts
+from monitor.live_state import MonitorState
 from tests.monitor.processes import Running, environment, run
 
 SECONDS = 20
@@ -106,6 +108,38 @@ def test_a_line_every_few_seconds(shown: _Shown) -> None:
     lines = re.findall(r"^(\d+) s: (\d+) packets, 0 lost, beats N", shown.told, re.MULTILINE)
     assert [int(second) for second, _ in lines[:3]] == [5, 10, 15]
     assert int(lines[0][1]) < int(lines[-1][1])
+
+
+def test_the_sum_of_the_packets_is_what_was_sent() -> None:
+    """Ctrl-C finds packets under way; they are named, so that nothing seems to have got lost unseen."""
+    counters = dict.fromkeys(
+        ("athletes", "packets_refused", "packets_dropped", "samples", "beats", "alarms"), 0
+    )
+    heartbeat = MonitorState(
+        monitor_id="m", at=1.0, started_at=0.0, **counters, packets_received=36238, packets_lost=2,
+        broker_connected=True, outbox_waiting=0, model="", settings_hash="", refused={},
+    )  # fmt: skip
+    counts = packet_counts(36249, heartbeat)
+    assert counts == {
+        "sent": 36249,
+        "received": 36238,
+        "lost": 2,
+        "dropped": 0,
+        "refused": 0,
+        "on_their_way": 9,
+    }
+    nothing = {"p50": None, "p99": None, "n": 0}
+    told = describe(
+        {
+            "athletes": 0, "seconds": 1.0, "packets": counts, "samples": 0, "beats": {}, "alarms": {},
+            "latency_s": nothing, "r_peak_to_alarm_s": nothing, "simulator_lateness_s": nothing,
+            "by_athlete": {}, "notice": "",
+        }
+    )  # fmt: skip
+    assert "sent 36249, received 36238, lost 2, 9 on their way when it ended" in told
+    assert packet_counts(None, None)["on_their_way"] is None
+    # What went out twice after a lost connection is received twice.
+    assert packet_counts(36230, heartbeat)["on_their_way"] == 0
 
 
 @pytest.mark.data
