@@ -19,7 +19,8 @@ on screen by itself, with a bell. Press ? for the keys, q to leave.
 
 [bold]Example[/bold]: two teams of a Redis on another machine
 
-  strapwatch dashboard --redis redis://monitor.lan:6379 --team falcons --team hawks
+  strapwatch dashboard --redis redis://monitor.lan:6379 \\
+    --team falcons --team hawks
 """
 
 

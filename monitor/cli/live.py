@@ -29,7 +29,8 @@ broker or server that cannot be reached is tried again until it can.
 
 [bold]Example[/bold]
 
-  strapwatch monitor --broker mqtt://127.0.0.1:1883 --redis redis://127.0.0.1:6379 --settings strapwatch.toml
+  strapwatch monitor --settings strapwatch.toml \\
+    --broker mqtt://127.0.0.1:1883 --redis redis://127.0.0.1:6379
 """
 
 

@@ -23,7 +23,8 @@ without beats. A disk that is full or fails costs what comes meanwhile, and says
 
 [bold]Example[/bold]: record, then watch it again
 
-  strapwatch record recordings --broker mqtt://127.0.0.1:1883 --redis redis://127.0.0.1:6379
+  strapwatch record recordings --broker mqtt://127.0.0.1:1883 \\
+    --redis redis://127.0.0.1:6379
 
   strapwatch simulate --record recordings/red/anna-20261122T143000Z
 """

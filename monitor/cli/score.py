@@ -20,7 +20,8 @@ The scores, losses by cause and misses are in Redis, and on the dashboard under 
 
 [bold]Example[/bold]: against the servers of `strapwatch monitor` and `strapwatch simulate` on this machine
 
-  strapwatch score --broker mqtt://127.0.0.1:1883 --redis redis://127.0.0.1:6379
+  strapwatch score --broker mqtt://127.0.0.1:1883 \\
+    --redis redis://127.0.0.1:6379
 """
 
 

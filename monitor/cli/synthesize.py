@@ -24,7 +24,9 @@ is the same however many there are.
 [bold]Example[/bold]: ten hours, and a collapse in a sprint
 
   strapwatch synthesize build/team --athletes 10
-  strapwatch synthesize build/collapse --seconds 900 --event vt@600:20 --event vf@620:40
+
+  strapwatch synthesize build/collapse --seconds 900 \\
+    --event vt@600:20 --event vf@620:40
 """
 _LONGEST_S = 24 * 3600.0
 _MOST_ATHLETES = 1000
@@ -177,8 +179,9 @@ def _sentence(summary: dict[str, Any], directory: Path) -> str:
     def listed(counts: "dict[str, int] | Counter[str]") -> str:
         return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
+    records = f"{summary['records']} record{'' if summary['records'] == 1 else 's'}"
     return (
-        f"{summary['records']} records, {summary['hours']:g} h at {summary['rate_hz']:g} Hz in {directory}\n"
+        f"{records}, {summary['hours']:g} h at {summary['rate_hz']:g} Hz in {directory}\n"
         f"beats: {listed(summary['beats'])}\nepisodes: {listed(summary['episodes'])}\n"
         f"{summary['seconds']:.1f} s, {summary['times_real_time']:,.0f} times real time"
     )
