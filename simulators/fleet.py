@@ -221,7 +221,8 @@ class Fleet:
         if self._say_to is not None and now - self._said_at >= _SAY_EVERY_S:
             self._said_at = now
             away = sum(link.state is LinkState.CONNECTING for link in self._links)
-            self._say_to(f"{text} ({away} of {len(self._links)} straps are not connected)")
+            who = "the strap is" if len(self._links) == 1 else f"{away} of {len(self._links)} straps are"
+            self._say_to(f"{text} ({who} not connected)")
 
 
 def lives_of(straps: Sequence[Strap]) -> list[int]:

@@ -301,7 +301,7 @@ def _line(report: "FleetReport", *, ended: bool = False) -> str:
     late = report.lateness_s.p99
     lost = report.lost + report.lost_in_burst + report.lost_in_dropout
     straps = _counted(report.straps, "strap")
-    straps = straps if ended else f"{report.connected} of {straps} connected"
+    straps = straps if ended else f"{straps}, {report.connected} connected"
     return (
         f"{report.seconds:.0f} s: {straps}, {_counted(report.sent, 'packet')} sent, "
         f"{lost} lost by the radio, {report.resent} sent again, "

@@ -148,6 +148,7 @@ def test_no_broker() -> None:
     told = done.stderr.splitlines()[-1]
     assert "the broker mqtt://127.0.0.1:1 was never reached" in told
     assert "nothing was sent" in told
+    assert "1 straps" not in done.stderr
 
 
 def test_the_time_goes_before_what_the_radio_holds_back(embedded_broker: EmbeddedBroker) -> None:
