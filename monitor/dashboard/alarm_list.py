@@ -171,3 +171,10 @@ def clock(at: float) -> str:
     moment = dt.datetime.fromtimestamp(at).astimezone()
     today = dt.datetime.now().astimezone().date()
     return moment.strftime("%H:%M:%S" if moment.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def short_clock(at: float) -> str:
+    """Return the same to the minute and without the year, in at most 11 cells."""
+    moment = dt.datetime.fromtimestamp(at).astimezone()
+    today = dt.datetime.now().astimezone().date()
+    return moment.strftime("%H:%M" if moment.date() == today else "%m-%d %H:%M")

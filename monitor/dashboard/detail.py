@@ -5,6 +5,7 @@ from typing import Final
 
 from monitor.contract import AAMI_CLASSES, LABELS
 from monitor.dashboard import palette
+from monitor.dashboard.alarm_list import clock, short_clock
 from monitor.dashboard.braille import DOTS_PER_CELL
 from monitor.dashboard.digits import tall_rate
 from monitor.dashboard.drawing import Line, clip, fit, spread, stack, wrap
@@ -193,7 +194,10 @@ def _lower(view: AthleteView, closeup: Closeup | None, width: int, height: int) 
 
 def _beats(view: AthleteView, closeup: Closeup | None, width: int, height: int) -> list[Line]:
     lines = [strip_line(view.state.recent_labels, width, live=view.life is Life.LIVE)]
-    heading = "time       RR s  " + "".join(f"{name:>4}" for name in AAMI_CLASSES) + "   qual"
+    newest = closeup.beats[0] if closeup is not None and closeup.beats else None
+    # No room for a date in every row: beats of one list are minutes apart at most.
+    day = _day(newest.due_at) if newest is not None else ""
+    heading = f"{day or 'time':<11}RR s  " + "".join(f"{name:>4}" for name in AAMI_CLASSES) + "   qual"
     lines.append(Line((fit(heading, width), DIM)))
     if closeup is None:
         return [*lines, Line(("reading the beats", DIM))]
@@ -215,7 +219,7 @@ def _beat(beat: BeatEntry) -> Line:
                 if chosen
                 else paint(palette.FAINT if probability < 0.05 else palette.MUTED)
             )
-            line.add(f"{probability:4.0%}" if probability < 0.995 else "  1.", style)
+            line.add(f"{probability:4.0%}", style)
     else:
         line.add(f"{'not classified':<20}", DIM)
     return line.add(f"  {beat.quality:4.2f}", DIM)
@@ -237,7 +241,9 @@ def _record(record: AlarmRecord, view: AthleteView, width: int) -> list[Line]:
     alarm = record.latest
     words = describe(record, view.alarms)
     style = palette.alarm_text(alarm.priority) if not words.startswith("over") else paint(palette.TEXT)
-    first = Line((f"{_clock(record.raised_at)} ", DIM), (fit(f"{kind_words(alarm.kind)}", width - 9), style))
+    at = clock(record.raised_at)
+    at = at if len(at) <= width // 3 else short_clock(record.raised_at)
+    first = Line((f"{at} ", DIM), (fit(kind_words(alarm.kind), width - len(at) - 1), style))
     lines = [first, Line((fit(f"  {alarm.priority}, {words}", width), DIM))]
     lines.extend(Line((f"  {part}", PLAIN)) for part in wrap(alarm.message, width - 2, 2))
     return lines
@@ -245,3 +251,9 @@ def _record(record: AlarmRecord, view: AthleteView, width: int) -> list[Line]:
 
 def _clock(at: float) -> str:
     return dt.datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
+
+
+def _day(at: float) -> str:
+    """Return the date of a Unix time here; empty if it is today."""
+    day = dt.datetime.fromtimestamp(at).astimezone().date()
+    return "" if day == dt.datetime.now().astimezone().date() else day.isoformat()

@@ -1,12 +1,12 @@
 """One miss in full: the signal as the strap sent it, what the monitor told above it, what the reference says below."""
 
-import datetime as dt
 from typing import Final
 
 import numpy as np
 
 from monitor.boot_scorer import UNEXPLAINED
 from monitor.dashboard import palette
+from monitor.dashboard.alarm_list import clock
 from monitor.dashboard.drawing import Line, wrap
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.strip_lines import Marks, Ribbon, strip_lines
@@ -33,7 +33,7 @@ def miss_lines(miss: Miss, name: str, width: int, height: int) -> list[Line]:
     list of Line
         At most `height` lines.
     """
-    at = dt.datetime.fromtimestamp(miss.at).astimezone().strftime("%H:%M:%S") if miss.at else "unknown time"
+    at = clock(miss.at) if miss.at else "unknown time"
     where = f"  {at}, sample {miss.r_sample:,} of boot {miss.boot}"
     head = [Line((f" {name}  {miss_words(miss)}", _HEADING), (where, DIM))]
     head += [Line((f" {part}", PLAIN)) for part in wrap(_sentence(miss), width - 2, 2)]

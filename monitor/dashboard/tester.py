@@ -1,6 +1,5 @@
 """The tester's view: beats against truth, per athlete and for all, and what was lost why. Values in, lines out."""
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from monitor.boot_scorer import AT_START, BESIDE_LOSS, NO_MONITOR, UNEXPLAINED
 from monitor.contract import AAMI_CLASSES
 from monitor.dashboard import palette
+from monitor.dashboard.alarm_list import clock
 from monitor.dashboard.drawing import Line, clip, fit, spread, stack
 from monitor.dashboard.palette import DIM, PLAIN, paint
 from monitor.dashboard.pieces import TRAINED_ON
@@ -256,13 +256,13 @@ def miss_list_lines(
     if not misses:
         return [heading, Line((" none so far", DIM))]
     lines = [heading]
-    for miss in _around(misses, choice.miss, height - 1):
+    visible = _around(misses, choice.miss, height - 1)
+    clocks = [clock(miss.at) if miss.at else "unknown" for miss in visible]
+    cells = max(map(len, clocks), default=0)
+    for miss, at in zip(visible, clocks, strict=True):
         chosen = choice.of_misses and miss is misses[min(choice.miss, len(misses) - 1)]
         style = _CHOSEN if chosen else PLAIN
-        clock = (
-            dt.datetime.fromtimestamp(miss.at).astimezone().strftime("%H:%M:%S") if miss.at else "unknown "
-        )
-        line = Line((f"{'▶' if chosen else ' '}{clock}  {clip(name(key_of(miss)), 12):<13}", style))
+        line = Line((f"{'▶' if chosen else ' '}{at:>{cells}}  {clip(name(key_of(miss)), 12):<13}", style))
         line.add(f"{miss_words(miss):<17}", style)
         own = miss.cause == UNEXPLAINED and miss.kind != "misnamed" and not chosen
         line.add(f"{cause_words(miss.cause):<16}", _WORSE if own else style)
