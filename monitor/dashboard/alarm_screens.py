@@ -14,6 +14,7 @@ from monitor.live_state import ActiveAlarm
 _BEFORE = (("↑↓", ""), ("a", "acknowledge"), ("p", "pause"), ("f", "false"), ("y", "true"))
 _AFTER = (("Esc", "back"), ("?", "help"))
 ALARM_KEYS = (*_BEFORE, ("Tab", "history"), *_AFTER)
+_CHOOSE = "Choose an alarm first: ↑ ↓"
 HISTORY_KEYS = (*_BEFORE, ("Tab", "active"), *_AFTER)
 
 
@@ -40,9 +41,11 @@ class AlarmsScreen(DrawnScreen):
 
     def __init__(self, *, history: bool) -> None:
         super().__init__()
-        self._identity = ""
-        self.action_history(history)
+        self.history = history
+        self.keys = HISTORY_KEYS if history else ALARM_KEYS
         self._rows: list[AlarmRow] = []
+        self._identity = ""
+        self._place = 0
 
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:  # noqa: ARG002 - one signature for all screens
         """Return the list and the chosen alarm."""
@@ -50,17 +53,35 @@ class AlarmsScreen(DrawnScreen):
         feed.watch(())
         feed.said.wanted = True
         self._rows = history_rows(snapshot) if self.history else active_rows(snapshot)
+        if self._rows and not self._identity:
+            # What is drawn as chosen stays chosen, whatever comes above it: the next key means what the eye saw.
+            self._identity = self._rows[0].identity
+        at = self._at()
+        self._place = min(self._place, max(0, len(self._rows) - 1)) if at is None else at
         return alarm_screen_lines(
-            snapshot, self._rows, self._at(), width, height, history=self.history, said=feed.said.said
+            snapshot,
+            self._rows,
+            self._place,
+            width,
+            height,
+            chosen=at is not None,
+            history=self.history,
+            said=feed.said.said,
         )
 
     @property
     def chosen(self) -> AlarmRow | None:
-        """The alarm under the cursor."""
-        return self._rows[self._at()] if self._rows else None
+        """The alarm under the cursor; None if there is none, or the chosen one has left the list."""
+        at = self._at()
+        return None if at is None else self._rows[at]
 
-    def _at(self) -> int:
-        return next((n for n, row in enumerate(self._rows) if row.identity == self._identity), 0)
+    @property
+    def pointed(self) -> str:
+        """The chosen alarm's identity."""
+        return self._identity
+
+    def _at(self) -> int | None:
+        return next((n for n, row in enumerate(self._rows) if row.identity == self._identity), None)
 
     def target(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:  # noqa: ARG002 - one signature for all screens
         """Return the chosen alarm if it still waits for somebody; never another one than the eye is on."""
@@ -69,19 +90,38 @@ class AlarmsScreen(DrawnScreen):
             return None
         return row.view, row.active
 
+    def without_target(self, snapshot: Snapshot) -> str:
+        """Return why the chosen alarm cannot be acknowledged."""
+        row = self.chosen
+        if row is None:
+            return _CHOOSE if self._rows else super().without_target(snapshot)
+        by = row.active.acknowledged_by if row.active is not None else ""
+        name = row.view.name
+        return f"{name}: acknowledged before, by {by}" if by else f"{name}: that alarm is over"
+
     def whom(self, snapshot: Snapshot) -> Key | None:  # noqa: ARG002 - one signature for all screens
         """Return whose alarms the key ``p`` pauses."""
         return self.chosen.view.key if self.chosen is not None else None
 
     def action_move(self, step: int) -> None:
-        """Move the cursor."""
-        if self._rows:
-            self._identity = self._rows[min(max(0, self._at() + step), len(self._rows) - 1)].identity
+        """Move the cursor; from nowhere to where it was last."""
+        if not self._rows:
+            return
+        at = self._at()
+        if at is None:
+            at, step = self._place, step if abs(step) > 1 else 0
+        self._identity = self._rows[min(max(0, at + step), len(self._rows) - 1)].identity
 
     def action_history(self, history: bool) -> None:  # noqa: FBT001 - a key binding hands it over by position
-        """Show all alarms there were, or the active ones."""
+        """Show all alarms there were, or the active ones; what is chosen stays so if the other list has it."""
+        if history == self.history:
+            return
         self.history = history
         self.keys = HISTORY_KEYS if history else ALARM_KEYS
+        snapshot = self.dashboard.snapshot
+        self._rows = history_rows(snapshot) if history else active_rows(snapshot)
+        if self._at() is None:
+            self._identity, self._place = "", 0
 
     def action_other_list(self) -> None:
         """Go from the active alarms to all there were and back."""
@@ -96,7 +136,7 @@ class AlarmsScreen(DrawnScreen):
         """Say whether the chosen alarm was right."""
         row = self.chosen
         if row is None:
-            self.dashboard.notice("No alarm to judge")
+            self.dashboard.notice(_CHOOSE if self._rows else "No alarm to judge")
         elif verdict == "true":
             self.dashboard.say(row.identity, "true")
         else:

@@ -1,6 +1,5 @@
 """All alarms on one screen: those that are active, or all there were, and the chosen one with its strip."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +8,7 @@ import numpy as np
 
 from monitor.contract import Strip
 from monitor.dashboard import palette
+from monitor.dashboard.alarm_list import clock, short_clock
 from monitor.dashboard.drawing import Line, clip, fit, spread, stack, wrap
 from monitor.dashboard.ledger import AlarmRecord, describe
 from monitor.dashboard.palette import DIM, PLAIN, paint
@@ -21,6 +21,8 @@ from monitor.responses import Feedback
 DOTS_PER_S: Final = 25.0
 """Horizontal scale of a strip: 40 ms a dot, the small square of ECG paper."""
 _BEFORE_ONSET_S: Final = 1.5
+_WIDE: Final = 110
+"""Screen width from which the list has room for seconds, long names and long kinds."""
 _HEADING: Final = paint(palette.BRIGHT, bold=True)
 _CHOSEN: Final = paint(palette.BRIGHT, on=palette.SELECTED_BAR, bold=True)
 _VERDICTS: Final = {"true": "true alarm", "false": "FALSE alarm", "comment": "commented"}
@@ -83,10 +85,11 @@ def history_rows(snapshot: Snapshot) -> list[AlarmRow]:
 def alarm_screen_lines(
     snapshot: Snapshot,
     rows: Sequence[AlarmRow],
-    chosen: int,
+    at: int,
     width: int,
     height: int,
     *,
+    chosen: bool,
     history: bool,
     said: Mapping[str, Feedback],
 ) -> list[Line]:
@@ -98,10 +101,12 @@ def alarm_screen_lines(
         Everything at this moment.
     rows : sequence of AlarmRow
         What is listed.
-    chosen : int
-        Index of the one under the cursor.
+    at : int
+        Index of the one under the cursor, or near which the cursor was.
     width, height : int
         Cells.
+    chosen : bool
+        Whether one is under the cursor.
     history : bool
         Whether the list is of all alarms or of the active ones.
     said : mapping of str to Feedback
@@ -118,14 +123,22 @@ def alarm_screen_lines(
         return stack([*head, Line(), Line((f"  {none}", PLAIN))], width, height)
     room = height - len(head)
     upper = min(len(rows), max(3, room // 3))
-    begin = min(max(0, chosen - upper // 2), len(rows) - upper)
+    begin = min(max(0, at - upper // 2), len(rows) - upper)
+    visible = rows[begin : begin + upper]
+    oldest = min(rows, key=lambda row: row.alarm.raised_at)
+    cells = max(len(_listed_clock(row, width)) for row in (oldest, *visible))
     listed = [
-        _row(row, snapshot, width, said, chosen=begin + n == chosen)
-        for n, row in enumerate(rows[begin : begin + upper])
+        _row(row, snapshot, width, cells, said, chosen=chosen and begin + n == at)
+        for n, row in enumerate(visible)
     ]
     rule = Line(("─" * width, palette.GONE))
     below = room - upper - 1
-    row = rows[chosen]
+    if not chosen:
+        gone = " Nothing is chosen: the alarm that was chosen is no longer listed. ↑ ↓ choose another."
+        return stack(
+            [*head, *listed, rule, *(Line((part, PLAIN)) for part in wrap(gone, width, 2))], width, height
+        )
+    row = rows[at]
     return stack(
         [*head, *listed, rule, *_in_full(row, snapshot, said.get(row.identity), width, below)], width, height
     )
@@ -151,8 +164,18 @@ def _heading(snapshot: Snapshot, rows: Sequence[AlarmRow], width: int, *, histor
     return spread(left, right, width)
 
 
+def _listed_clock(row: AlarmRow, width: int) -> str:
+    return clock(row.alarm.raised_at) if width >= _WIDE else short_clock(row.alarm.raised_at)
+
+
 def _row(
-    row: AlarmRow, snapshot: Snapshot, width: int, said: Mapping[str, Feedback], *, chosen: bool
+    row: AlarmRow,
+    snapshot: Snapshot,
+    width: int,
+    clock_cells: int,
+    said: Mapping[str, Feedback],
+    *,
+    chosen: bool,
 ) -> Line:
     alarm = row.alarm
     calls = row.active is not None and not alarm.acknowledged_by
@@ -160,10 +183,9 @@ def _row(
     line = Line(("▶" if chosen else " ", style))
     priority = palette.alarm_fill(alarm.priority) if calls else style
     line.add(f" {alarm.priority.upper()[:6]:<6} ", priority)
-    wide = width >= 110
-    clock = _clock(alarm.raised_at)[: 8 if wide else 5]
-    names, what = (25, 34) if wide else (13, 25)
-    line.add(f" {clock} {clip(row.view.name, names - 1):<{names}}", style)
+    names, what = (25, 34) if width >= _WIDE else (13, 25)
+    at = f"{_listed_clock(row, width):>{clock_cells}}"
+    line.add(f" {at} {clip(row.view.name, names - 1):<{names}}", style)
     line.add(f"{fit(kind_words(alarm.kind), what - 1):<{what}}", style)
     verdict = said.get(row.identity)
     words = state_words(row, snapshot) + (f", {_VERDICTS[verdict.verdict]}" if verdict else "")
@@ -192,7 +214,7 @@ def state_words(row: AlarmRow, snapshot: Snapshot) -> str:
     if alarm.escalated:
         words.append("escalated")
     if alarm.repeats:
-        words.append(f"came back {alarm.repeats} times")
+        words.append("came back once" if alarm.repeats == 1 else f"came back {alarm.repeats} times")
     if view.is_silenced(alarm):
         words.append(f"silent for {view.paused_words}")
     return ", ".join(words)
@@ -200,11 +222,13 @@ def state_words(row: AlarmRow, snapshot: Snapshot) -> str:
 
 def _in_full(row: AlarmRow, snapshot: Snapshot, said: Feedback | None, width: int, height: int) -> list[Line]:
     alarm, person = row.alarm, row.view.person
-    lines = [
-        Line((f" {alarm.priority.upper()} ", palette.alarm_fill(alarm.priority)))
-        .add(f" {row.view.name}: {kind_words(alarm.kind)}", _HEADING)
-        .add(f"  {_clock(alarm.raised_at)}, {state_words(row, snapshot)}", DIM)
-    ]
+    title = Line((f" {alarm.priority.upper()} ", palette.alarm_fill(alarm.priority))).add(
+        f" {row.view.name}: {kind_words(alarm.kind)}", _HEADING
+    )
+    stands = Line((f" {clock(alarm.raised_at)}, {state_words(row, snapshot)}", DIM))
+    # A date makes it too long for a narrow screen.
+    together = title.width + 1 + stands.width <= width
+    lines = [title.add(" ").extend(stands)] if together else [title, stands]
     lines += [Line((f" {part}", PLAIN)) for part in wrap(alarm.message, width - 2, 2)]
     lines.append(Line((f" → {alarm.action}", paint(palette.BRIGHT, bold=True))))
     if person is not None and person.notes:
@@ -244,9 +268,5 @@ def _life(row: AlarmRow, room: int) -> list[Line]:
     lines = [Line()]
     for told in row.record.transitions[-(room - 1) :]:
         by = f" by {told.by}" if told.by else ""
-        lines.append(Line((f" {_clock(told.at)}  {told.transition}{by}", DIM)))
+        lines.append(Line((f" {clock(told.at)}  {told.transition}{by}", DIM)))
     return lines
-
-
-def _clock(at: float) -> str:
-    return dt.datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")

@@ -2,11 +2,14 @@
 
 import asyncio
 import getpass
+import math
 import signal
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, NamedTuple
 
+import redis.asyncio
 from redis.exceptions import RedisError
 from textual.app import App, ScreenStackError
 from textual.binding import Binding, BindingType
@@ -23,7 +26,8 @@ from monitor.dashboard.snapshot import AthleteView, Key, Snapshot, by_name
 from monitor.dashboard.tester_screens import TesterScreen
 from monitor.dashboard.trace import TraceWindow
 from monitor.errors import StrapwatchError
-from monitor.sinks import acknowledge, give_feedback, pause, resume, shown_url
+from monitor.live_state import ActiveAlarm
+from monitor.sinks import acknowledge, give_feedback, open_redis, pause, resume, shown_url
 
 if TYPE_CHECKING:
     # Reading rosters needs pydantic, showing none does not.
@@ -39,6 +43,16 @@ _BLINK_S: Final = 1.0
 _NOTICE_S: Final = 5.0
 PAUSE_S: Final = 120
 """How long the key ``p`` silences an athlete's alarms, in seconds."""
+SAME_TAP_S: Final = 1.5
+"""How soon after a key ``a`` another one is taken for the same nervous finger."""
+
+
+class _Tap(NamedTuple):
+    """The last key ``a``: which alarm it meant, what was chosen then, and when by the steady clock."""
+
+    identity: str = ""
+    pointed: Key | str | None = None
+    at: float = -math.inf
 
 
 class DashboardApp(App[None]):
@@ -101,6 +115,7 @@ class DashboardApp(App[None]):
         self._due = 0.0
         self._rung: set[tuple[str, Priority]] = set()
         self._notice = ("", 0.0)
+        self._tap = _Tap()
         self._reading: asyncio.Task[None] | None = None
         self._responding: set[asyncio.Task[None]] = set()
 
@@ -242,10 +257,12 @@ class DashboardApp(App[None]):
     async def _pause(self, view: AthleteView) -> None:
         try:
             if view.paused_s > 0.0:
-                await resume(self.feed.client, *view.key, by=self._by)
+                async with self._answering() as client:
+                    await resume(client, *view.key, by=self._by)
                 self.notice(f"Alarms of {view.name} sound again")
             else:
-                await pause(self.feed.client, *view.key, seconds=PAUSE_S, by=self._by)
+                async with self._answering() as client:
+                    await pause(client, *view.key, seconds=PAUSE_S, by=self._by)
                 self.notice(
                     f"Alarms of {view.name} make no sound for {PAUSE_S // 60} min; a more urgent one does. p ends it"
                 )
@@ -258,11 +275,23 @@ class DashboardApp(App[None]):
 
     async def _say(self, identity: str, verdict: Literal["true", "false"]) -> None:
         try:
-            await give_feedback(self.feed.client, identity, by=self._by, verdict=verdict)
+            async with self._answering() as client:
+                await give_feedback(client, identity, by=self._by, verdict=verdict)
         except (RedisError, OSError, StrapwatchError) as error:
             self.notice(f"NOT stored ({error}); press the key again")
         else:
-            self.notice(f"Stored: a {verdict} alarm, says {self._by}")
+            other = "y" if verdict == "false" else "f"
+            self.notice(f"Stored: a {verdict} alarm, says {self._by}; press {other} to correct it")
+
+    @asynccontextmanager
+    async def _answering(self) -> "AsyncIterator[redis.asyncio.Redis]":
+        """Open a client for one answer: that of the readers is torn down whenever one of them has to begin anew."""
+        client = open_redis(self.feed.url)
+        try:
+            yield client
+        finally:
+            with suppress(RedisError, OSError):
+                await client.aclose()
 
     def _respond(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -272,16 +301,32 @@ class DashboardApp(App[None]):
     def action_acknowledge(self) -> None:
         """Acknowledge the alarm that the present screen points at."""
         screen = self.screen
-        found = screen.target(self.snapshot) if isinstance(screen, DrawnScreen) else None
+        if not isinstance(screen, DrawnScreen):
+            return
+        found = screen.target(self.snapshot)
         if found is None:
-            self.notice("No alarm to acknowledge")
+            self.notice(screen.without_target(self.snapshot))
             return
         view, alarm = found
+        if self._is_same_tap(screen.pointed, view, alarm):
+            self.notice(f"Second a ignored: the alarm is {view.name}'s now; wait 2 s, then a takes it")
+            return
         self._respond(self._acknowledge(alarm.identity, f"{view.name}: {alarm.message}"))
+
+    def _is_same_tap(self, pointed: Key | str | None, view: AthleteView, alarm: ActiveAlarm) -> bool:
+        """Return whether a key ``a`` follows another so soon that it cannot mean the alarm that has just come up."""
+        last, now = self._tap, time.monotonic()
+        moved = pointed != last.pointed and pointed in {view.key, alarm.identity}
+        if now - last.at < SAME_TAP_S and alarm.identity != last.identity and not moved:
+            self._tap = last._replace(at=now)
+            return True
+        self._tap = _Tap(alarm.identity, pointed, now)
+        return False
 
     async def _acknowledge(self, identity: str, words: str) -> None:
         try:
-            await acknowledge(self.feed.client, identity, self._by)
+            async with self._answering() as client:
+                await acknowledge(client, identity, self._by)
         except (RedisError, OSError, StrapwatchError) as error:
             self.notice(f"NOT acknowledged ({error}); press a again")
         else:

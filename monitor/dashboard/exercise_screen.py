@@ -8,11 +8,11 @@ from monitor.dashboard.bars import Heading
 from monitor.dashboard.detail import gone_lines
 from monitor.dashboard.drawing import Line
 from monitor.dashboard.exercise import exercise_lines
-from monitor.dashboard.screens import DrawnScreen
+from monitor.dashboard.screens import OneAthleteScreen
 from monitor.dashboard.snapshot import Key, Snapshot, by_name
 
 
-class ExerciseScreen(DrawnScreen):
+class ExerciseScreen(OneAthleteScreen):
     """One athlete's exercise panel."""
 
     keys = (("↑↓", "other athlete"), ("a", "acknowledge"), ("Esc", "back"), ("?", "help"), ("q", "leave"))
@@ -24,8 +24,7 @@ class ExerciseScreen(DrawnScreen):
     ]
 
     def __init__(self, key: Key) -> None:
-        super().__init__()
-        self.key = key
+        super().__init__(key)
         self._among: list[Key] = []
 
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:  # noqa: ARG002 - one signature for all screens
@@ -37,10 +36,6 @@ class ExerciseScreen(DrawnScreen):
         if view is None:
             return gone_lines(self.key.athlete, width, height)
         return exercise_lines(view, width, height)
-
-    def whom(self, _snapshot: Snapshot) -> Key | None:
-        """Return this athlete."""
-        return self.key
 
     def action_other(self, step: int) -> None:
         """Go to the next or previous athlete by name."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import redis.asyncio
 from redis.exceptions import RedisError
 
 from monitor.backoff import Backoff
@@ -123,11 +122,6 @@ class Feed:
         self._connected = False
         self._ever_connected = False
         self._trouble = ""
-
-    @property
-    def client(self) -> "redis.asyncio.Redis":
-        """The client, for whoever acknowledges."""
-        return self._client
 
     async def run(self) -> None:
         """Read until cancelled; a server that is away is tried again for ever."""

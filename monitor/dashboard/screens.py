@@ -74,11 +74,20 @@ class DrawnScreen(Screen[None]):
         raise NotImplementedError
 
     def target(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:
-        """Return the alarm that the key ``a`` acknowledges: by default the most urgent of all."""
+        """Return the alarm to acknowledge: by default the most urgent of all."""
         return next(iter(snapshot.calling), None)
 
+    def without_target(self, _snapshot: Snapshot) -> str:
+        """Return why there is nothing for the key ``a``."""
+        return "No alarm to acknowledge"
+
+    @property
+    def pointed(self) -> Key | str | None:
+        """The athlete, or the alarm's identity, that the user has chosen; None if nothing."""
+        return None
+
     def whom(self, snapshot: Snapshot) -> Key | None:
-        """Return whose alarms the key ``p`` pauses: by default those of whoever calls most urgently."""
+        """Return whose alarms to pause: by default those of whoever calls most urgently."""
         return next((view.key for view, _ in snapshot.calling), None)
 
 
@@ -194,6 +203,11 @@ class GridScreen(DrawnScreen):
         own = next((pair for pair in snapshot.calling if pair[0].key == self.cursor), None)
         return own or super().target(snapshot)
 
+    @property
+    def pointed(self) -> Key | None:
+        """The athlete under the cursor."""
+        return self.cursor
+
     def whom(self, snapshot: Snapshot) -> Key | None:
         """Return the athlete under the cursor, else whoever calls most urgently."""
         return self.cursor or super().whom(snapshot)
@@ -275,8 +289,33 @@ class GridScreen(DrawnScreen):
         self._typing = self.wanted = typed
 
 
-class DetailScreen(DrawnScreen):
-    """One athlete."""
+class OneAthleteScreen(DrawnScreen):
+    """A screen about one athlete, whose keys mean that athlete and nobody else."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__()
+        self.key = key
+
+    def target(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:
+        """Return this athlete's most urgent alarm; never that of another."""
+        return next((pair for pair in snapshot.calling if pair[0].key == self.key), None)
+
+    def without_target(self, _snapshot: Snapshot) -> str:
+        """Return who has no alarm."""
+        return f"{self.dashboard.called(self.key)} has no alarm to acknowledge"
+
+    @property
+    def pointed(self) -> Key:
+        """The athlete that the screen is about."""
+        return self.key
+
+    def whom(self, _snapshot: Snapshot) -> Key | None:
+        """Return this athlete."""
+        return self.key
+
+
+class DetailScreen(OneAthleteScreen):
+    """One athlete in full."""
 
     keys = DETAIL_KEYS
 
@@ -287,8 +326,7 @@ class DetailScreen(DrawnScreen):
     ]
 
     def __init__(self, key: Key, among: Sequence[Key]) -> None:
-        super().__init__()
-        self.key = key
+        super().__init__(key)
         self._among = list(among)
 
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:
@@ -304,15 +342,6 @@ class DetailScreen(DrawnScreen):
 
     def _wave(self, width: int, now: float) -> TraceWindow | None:
         return self.dashboard.wave(self.key, detail_dots(width) // 2, DETAIL_DOTS_PER_S, now)
-
-    def target(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:
-        """Return this athlete's alarm if there is one, else the most urgent of all."""
-        own = next((pair for pair in snapshot.calling if pair[0].key == self.key), None)
-        return own or super().target(snapshot)
-
-    def whom(self, _snapshot: Snapshot) -> Key | None:
-        """Return this athlete."""
-        return self.key
 
     def action_other(self, step: int) -> None:
         """Go to the next or previous athlete in the order of the grid."""

@@ -9,11 +9,12 @@ from monitor.catalogue import CATALOGUE
 from monitor.contract import Alarm
 from monitor.dashboard import tester
 from monitor.dashboard.alarm_list import short_clock
+from monitor.dashboard.alarm_view import alarm_screen_lines, history_rows
 from monitor.dashboard.detail import detail_lines
 from monitor.dashboard.drawing import Drawing
 from monitor.dashboard.ledger import AlarmRecord, Ledger
 from monitor.dashboard.miss_strip import miss_lines
-from monitor.dashboard.snapshot import AthleteView, Closeup
+from monitor.dashboard.snapshot import AthleteView, Closeup, Snapshot
 from monitor.live_state import BeatEntry
 from monitor.scores import Miss
 from tests.monitor.dashboard_team import ALARMS, TEAM, Team
@@ -50,6 +51,28 @@ def _view(*at: datetime) -> AthleteView:
     assert not CATALOGUE["tachycardia"].latched
     state = Team(None, 1).athletes[0].state()  # type: ignore[arg-type]
     return AthleteView(state, 0.0, (), tuple(records))
+
+
+@pytest.mark.parametrize(
+    ("width", "today", "before"),
+    [(80, " 12:34 ", f"{BEFORE:%m-%d} 12:34"), (120, " 12:34:56 ", f"{BEFORE:%Y-%m-%d} 12:34:56")],
+    ids=["80", "120"],
+)
+def test_the_alarm_list_tells_days_apart(width: int, today: str, before: str) -> None:
+    """An alarm of another day carries the date in the list and below it; one of today only the time."""
+    view = _view(TODAY, BEFORE)
+    snapshot = Snapshot(athletes=(view,), connected=True)
+    rows = history_rows(snapshot)
+    for at, clock in ((0, f"{TODAY:%H:%M:%S}"), (1, f"{BEFORE:%Y-%m-%d %H:%M:%S}")):
+        lines = alarm_screen_lines(snapshot, rows, at, width, 21, chosen=True, history=True, said={})
+        text = [line.text for line in lines]
+        assert today in text[1]
+        assert f"{TODAY:%m-%d}" not in text[1]
+        assert before in text[2]
+        assert text[1].index("a01") == text[2].index("a01")
+        assert "over" in text[1]
+        assert any(clock in line for line in text[3:])
+        assert f"{BEFORE:%m-%d}" not in "\n".join(text[3:]) or at == 1
 
 
 @pytest.mark.parametrize("width", [80, 200])
