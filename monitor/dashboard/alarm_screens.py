@@ -69,6 +69,10 @@ class AlarmsScreen(DrawnScreen):
             said=feed.said.said,
         )
 
+    def hide(self) -> None:
+        """Forget the rows; which alarm is chosen stays."""
+        self._rows = []
+
     @property
     def chosen(self) -> AlarmRow | None:
         """The alarm under the cursor; None if there is none, or the chosen one has left the list."""

@@ -247,7 +247,7 @@ class DashboardApp(App[None]):
     def action_pause(self) -> None:
         """Let the alarms of one athlete make no sound for a while, or let them again."""
         screen = self.screen
-        key = screen.whom(self.snapshot) if isinstance(screen, DrawnScreen) else None
+        key = screen.pauses(self.snapshot) if isinstance(screen, DrawnScreen) else None
         view = next((view for view in self.snapshot.athletes if view.key == key), None)
         if view is None:
             self.notice("Nobody to pause: move the cursor to an athlete first")
@@ -303,7 +303,7 @@ class DashboardApp(App[None]):
         screen = self.screen
         if not isinstance(screen, DrawnScreen):
             return
-        found = screen.target(self.snapshot)
+        found = screen.acknowledges(self.snapshot)
         if found is None:
             self.notice(screen.without_target(self.snapshot))
             return

@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+LEAST_WIDTH: Final = 80
+"""Cells across that a terminal must have for everything to be shown as it is meant."""
+LEAST_HEIGHT: Final = 24
+"""Lines that it must have."""
 MIN_TILE_WIDTH: Final = 34
 MIN_TILE_HEIGHT: Final = 4
 MAX_TILE_HEIGHT: Final = 24

@@ -12,6 +12,7 @@ from monitor.contract import Priority
 from monitor.dashboard import palette
 from monitor.dashboard.bars import DETAIL_KEYS, GRID_KEYS, Heading, footer_lines, header_lines
 from monitor.dashboard.canvas import Canvas
+from monitor.dashboard.cramped import cramped_lines, is_cramped, size_lines
 from monitor.dashboard.detail import DETAIL_DOTS_PER_S, detail_dots, detail_lines, gone_lines
 from monitor.dashboard.drawing import Line, fit, stack
 from monitor.dashboard.layout import Placement, neighbour, pages
@@ -31,13 +32,22 @@ _REARRANGE_S: Final = 2.0
 
 
 class DrawnScreen(Screen[None]):
-    """A screen of one canvas between header and footer."""
+    """A screen of one canvas between header and footer.
+
+    Attributes
+    ----------
+    canvas : Canvas
+        What is drawn on.
+    cramped : bool
+        The terminal has room for the most urgent alarm and nothing else, so the keys mean that one.
+    """
 
     keys: tuple[tuple[str, str], ...] = GRID_KEYS
 
     def __init__(self) -> None:
         super().__init__()
         self.canvas = Canvas()
+        self.cramped = False
 
     def compose(self) -> ComposeResult:
         """Put the canvas on the screen."""
@@ -53,13 +63,29 @@ class DrawnScreen(Screen[None]):
         width, height = self.size
         if width <= 0 or height <= 0:
             return
+        self.cramped = is_cramped(width, height)
+        if self.cramped:
+            self.hide()
+            everybody = len(snapshot.athletes)
+            self.canvas.show(cramped_lines(snapshot, heading, width, height, hidden=everybody))
+            return
         above = header_lines(snapshot, heading, width)
+        # Its height is needed before it is known how many are not shown, which a page can only have fewer of.
+        small = size_lines(width, height, len(snapshot.athletes))
         below = footer_lines(heading, width, self.keys)
-        room = max(0, height - len(above) - len(below))
+        room = max(0, height - len(above) - len(small) - len(below))
         body = self.body(snapshot, heading, width, room, now)
         above = header_lines(snapshot, self.headed(heading), width)
+        small = stack(size_lines(width, height, self.hidden()), width, len(small))
         below = self.below(footer_lines(self.headed(heading), width, self.keys), width)
-        self.canvas.show([*above, *body, *below][:height])
+        self.canvas.show([*above, *small, *body, *below][:height])
+
+    def hide(self) -> None:
+        """Forget what was drawn, since no key may act on what nobody sees."""
+
+    def hidden(self) -> int:
+        """Return how many athletes should be in sight and have no room."""
+        return 0
 
     def headed(self, heading: Heading) -> Heading:
         """Return the heading with what this screen adds to it."""
@@ -72,6 +98,14 @@ class DrawnScreen(Screen[None]):
     def body(self, snapshot: Snapshot, heading: Heading, width: int, height: int, now: float) -> list[Line]:
         """Return exactly `height` lines."""
         raise NotImplementedError
+
+    def acknowledges(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:
+        """Return the alarm that the key ``a`` means: `target`, or the only one in sight."""
+        return DrawnScreen.target(self, snapshot) if self.cramped else self.target(snapshot)
+
+    def pauses(self, snapshot: Snapshot) -> Key | None:
+        """Return whose alarms the key ``p`` means: `whom`, or those of the only one in sight."""
+        return DrawnScreen.whom(self, snapshot) if self.cramped else self.whom(snapshot)
 
     def target(self, snapshot: Snapshot) -> tuple[AthleteView, ActiveAlarm] | None:
         """Return the alarm to acknowledge: by default the most urgent of all."""
@@ -125,6 +159,16 @@ class GridScreen(DrawnScreen):
     def call(self) -> None:
         """Bring those who call on screen."""
         self.page = 0
+
+    def hide(self) -> None:
+        """Forget cursor and tiles."""
+        self.cursor = None
+        self._pages = []
+        self.dashboard.feed.watch(())
+
+    def hidden(self) -> int:
+        """Return how many athletes are not on this page."""
+        return len(self._views) - len(self.shown)
 
     def headed(self, heading: Heading) -> Heading:
         """Return the heading with page, order and filter."""
