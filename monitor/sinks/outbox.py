@@ -149,9 +149,13 @@ class Outbox:
         return found
 
     def sent(self, waiting: list[Waiting]) -> None:
-        """Remove alarms that the server has taken."""
+        """Remove alarms that the server has taken.
+
+        One that had to make room while it was on its way is not lost after all, and counts as sent alone.
+        """
         self.counts.sent += len(waiting)
-        self._remove(waiting)
+        self.counts.dropped -= sum(each not in self._waiting for each in waiting)
+        self._remove([each for each in waiting if each in self._waiting])
 
     def close(self) -> None:
         """Close the file; what waits on disk stays there for the next run."""

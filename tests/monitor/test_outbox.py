@@ -1,5 +1,6 @@
 """The outbox: what was put is there after a crash, in order; what cannot be written is counted and sent anyway."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -197,6 +198,45 @@ def test_read_only_file_is_counted(tmp_path: Path) -> None:
     outbox.put([_alarm(3)])
     assert outbox.counts.unsaved == 1
     assert _episodes(outbox) == [1, 2, 3]
+    outbox.close()
+
+
+def test_what_makes_room_on_its_way_is_sent_all_the_same(tmp_path: Path) -> None:
+    """An alarm dropped between `oldest` and `sent` counts once: as sent where the server took it, else as dropped."""
+    outbox = Outbox(tmp_path / "o.sqlite3", capacity=3)
+    outbox.put([_alarm(n) for n in range(3)])
+    under_way = outbox.oldest(3)
+    outbox.put([_alarm(3), _alarm(4)])
+    assert outbox.counts.dropped == 2
+    outbox.sent([waiting for waiting, _ in under_way if waiting is not under_way[1][0]])
+    counts = outbox.counts
+    assert (counts.put, counts.sent, counts.dropped) == (5, 2, 1)
+    assert _episodes(outbox) == [3, 4]
+    outbox.close()
+    with closing(Outbox(tmp_path / "o.sqlite3")) as after:
+        assert _episodes(after) == [3, 4]
+
+
+async def test_an_outbox_that_overflows_while_it_is_sent_ends_nothing(
+    redis_server: GuardedServer, tmp_path: Path
+) -> None:
+    """With a server that is slow to take what waits, and more to come: writing goes on, and every alarm is counted."""
+    outbox = Outbox(tmp_path / "o.sqlite3", capacity=4)
+    outbox.put([_alarm(10_000 * n) for n in range(4)])
+    client = open_redis(redis_server.url)
+    # Reads only are answered meanwhile, so the alarms are under way when others need their room.
+    await client.execute_command("CLIENT", "PAUSE", 600, "WRITE")
+    async with RedisSink(redis_server.url, outbox=outbox) as sink:
+        await asyncio.sleep(0.1)
+        await sink.write(SinkBatch(alarms=[_alarm(10_000 * n) for n in range(4, 6)]))
+        assert await sink.drained(10.0)
+        await sink.write(SinkBatch(alarms=[_alarm(60_000)]))
+        assert await sink.drained(10.0)
+        added = sink.alarms_added
+    await client.aclose()
+    counts = outbox.counts
+    assert counts.sent == added
+    assert (counts.put, counts.sent + counts.dropped) == (7, 7)
     outbox.close()
 
 
