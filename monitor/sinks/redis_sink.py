@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.backoff import Backoff
@@ -43,6 +43,8 @@ _FAREWELL_S: Final = 1.0
 _ALARMS_AT_ONCE: Final = 64
 _BEATS_AT_ONCE: Final = 1_000
 _WAVES: Final = f"{PREFIX}wave:"
+# Never written: only removed, in vain, to see whether the server takes writes.
+_NOTHING: Final = f"{PREFIX}nothing"
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -331,15 +333,16 @@ class RedisSink:
                 reason=str(refused[0][1]),
                 dropped=dict(self._dropped),
             )
+        no_master = next((error for _, error in refused if _says_it_is_no_master(error)), None)
+        if no_master is not None:
+            self._report_lost(no_master)
 
     async def _keep_connected(self) -> None:
         backoff = Backoff()
         failures = 0
         while True:
             try:
-                # `ping` is typed as either kind of client's.
-                answer: Any = self._client.ping()
-                await answer
+                await self._greet()
             except (RedisError, OSError) as error:
                 self._tried.set()
                 failures += 1
@@ -366,8 +369,21 @@ class RedisSink:
             self._alarms_wait.set()
             self._evidence_waits.set()
             await self._lost.wait()
-            # Idle connections to the server that is gone would each fail once more.
+            # Idle connections to the server that is gone would each fail once more. Those that are in use are left:
+            # they fail by themselves, at the latest with a write to a server that is the master no longer.
             await self._client.connection_pool.disconnect(inuse_connections=False)
+
+    async def _greet(self) -> None:
+        """Raise unless the server answers, and is the one that takes writes."""
+        # `ping` is typed as either kind of client's.
+        answer: Any = self._client.ping()
+        await answer
+        try:
+            await self._client.delete(_NOTHING)
+        except ResponseError as error:
+            # Full, it is the one all the same: what it refuses is said where it is refused.
+            if _says_it_is_no_master(error):
+                raise
 
     async def _send_alarms(self) -> None:
         backoff = Backoff()
@@ -424,7 +440,8 @@ class RedisSink:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *arguments)
 
     def _report_failure(self, error: Exception) -> None:
-        if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        away = isinstance(error, RedisConnectionError | RedisTimeoutError | OSError)
+        if away or _says_it_is_no_master(error):
             self._report_lost(error)
         elif not _is_one_alarms_fault(error):
             _log.error(
@@ -452,6 +469,11 @@ class RedisSink:
 def _is_one_alarms_fault(error: Exception) -> bool:
     # All else that a server says (out of memory, read-only, loading) it says to everybody.
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
+def _says_it_is_no_master(error: Exception) -> bool:
+    # Behind the same address there may be another one by now. One that is loading counts as a connection error.
+    return isinstance(error, ReadOnlyError | MasterDownError)
 
 
 def _whose_wave(channel: bytes) -> tuple[str, str] | None:

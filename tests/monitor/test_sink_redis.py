@@ -5,10 +5,10 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -464,6 +464,105 @@ async def test_read_only_server_keeps_alarms_waiting(
         await client.replicaof("NO", "ONE")
         assert await sink.drained(15.0)
     assert await _alarms_in(client) == [_alarm()]
+
+
+class _Address:
+    """An address that a new master can take over, as a virtual address or a balancer does: connections stay."""
+
+    def __init__(self, port: int) -> None:
+        self.leads_to = port
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        self._server.close()
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._lead(reader, writer))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.leads_to)
+        try:
+            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+        finally:
+            for each in (back, writer):
+                each.close()
+                with suppress(OSError):
+                    await each.wait_closed()
+
+
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while content := await source.read(65_536):
+            sink.write(content)
+            await sink.drain()
+    sink.close()
+
+
+async def test_a_new_master_at_the_same_address_gets_what_waits(
+    redis_server: GuardedServer, client: Any, embedded_server: EmbeddedServer, outbox: Outbox
+) -> None:
+    """A master that lives on as a replica keeps its connections: a refusal is enough to go and look again."""
+    old: Any = open_redis(embedded_server.url)
+    states: list[bool] = []
+    with capture_logs() as logs:
+        async with (
+            _Address(embedded_server.port) as address,
+            RedisSink(address.url, outbox=outbox, on_connection=states.append) as sink,
+        ):
+            await sink.write(SinkBatch(alarms=[_alarm()]))
+            assert await sink.drained(5.0)
+            address.leads_to = redis_server.port
+            await old.replicaof("127.0.0.1", redis_server.port)
+            await sink.write(SinkBatch(alarms=[_alarm(kind="asystole")]))
+            assert await sink.drained(15.0)
+            assert sink.connected
+    await old.aclose()
+    assert [a.kind for a in await _alarms_in(client)] == ["asystole"]
+    assert states == [True, False, True, False]
+    assert any("lost" in line["event"] and "read only" in line["reason"] for line in logs)
+
+
+async def test_beats_find_a_new_master_without_an_alarm(
+    redis_server: GuardedServer, client: Any, embedded_server: EmbeddedServer, outbox: Outbox
+) -> None:
+    """What is about now is refused once and counted; what comes then reaches the new master."""
+    old: Any = open_redis(embedded_server.url)
+    async with _Address(embedded_server.port) as address, RedisSink(address.url, outbox=outbox) as sink:
+        await sink.write(SinkBatch(beats=[("red", "anna", _beat(0))]))
+        address.leads_to = redis_server.port
+        await old.replicaof("127.0.0.1", redis_server.port)
+        await sink.write(SinkBatch(beats=[("red", "anna", _beat(1))], states=[_state()]))
+        assert dict(sink.dropped) == {"beats": 1, "states": 1}
+        await _until(lambda: sink.connected)
+        await sink.write(SinkBatch(beats=[("red", "anna", _beat(2))]))
+    await old.aclose()
+    assert await _beats_in(client) == [_beat(2)]
+
+
+async def test_a_server_that_only_reads_is_no_connection(
+    redis_server: GuardedServer, client: Any, outbox: Outbox
+) -> None:
+    """A sink that finds a replica says so and looks again; beats and alarms wait until there is a master."""
+    await client.replicaof("127.0.0.1", "1")
+    with capture_logs() as logs:
+        async with RedisSink(redis_server.url, outbox=outbox) as sink:
+            assert not sink.connected
+            await sink.write(SinkBatch(beats=[("red", "anna", _beat())], alarms=[_alarm()]))
+            await client.replicaof("NO", "ONE")
+            assert await sink.drained(15.0)
+            assert dict(sink.dropped) == {}
+    assert await _beats_in(client) == [_beat()]
+    assert any("no Redis" in line["event"] and "read only" in line["reason"] for line in logs)
 
 
 @pytest.mark.parametrize("key", [alarms_key("red"), known_key(Identity("red", "anna", "", 1, "pause", 0))])
