@@ -230,7 +230,7 @@ class AlarmMachine:
             raise ValueError(f"alarm state has another version than {VERSION}")
         try:
             self.take(OnImport(team, athlete, state["alarms"].tobytes()))
-        except (KeyError, msgspec.DecodeError) as error:
+        except (KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"alarm state is damaged: {error}") from error
 
     def _tick(self, now: float) -> list[Alarm]:

@@ -274,7 +274,7 @@ class StrapAssembly:
                     for packet, arrived_at in described["held"]
                 ]
                 place = _Place(**described["place"], held=held)
-        except (KeyError, TypeError, msgspec.DecodeError) as error:
+        except (KeyError, TypeError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"assembly state is damaged: {error}") from error
         self.counters = counters
         self._place = place

@@ -99,7 +99,7 @@ def unpacked(packed: bytes) -> StoredEvidence:
         if version != VERSION:
             raise ValueError(f"it was kept in version {version}, this is {VERSION}")
         return _decoder.decode(whole)
-    except (zlib.error, KeyError, msgspec.DecodeError) as error:
+    except (zlib.error, KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"it is damaged: {error}") from error
 
 

@@ -33,7 +33,7 @@ def unhealthy_because(settings: Settings) -> str:
         return f"monitor {settings.monitor.id!r} has no heartbeat in {shown_url(settings.redis.url)}"
     try:
         state = msgspec.msgpack.decode(beat, type=MonitorState)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return f"the heartbeat of {settings.monitor.id!r} cannot be read: {error}"
     return "" if state.broker_connected else f"monitor {settings.monitor.id!r} has no broker"
 

@@ -69,7 +69,7 @@ class BeatTail:
                 key = raw.decode()
                 for entry, fields in entries:
                     self._last[key] = entry.decode()
-                    with suppress(msgspec.MsgspecError, KeyError):
+                    with suppress(msgspec.MsgspecError, UnicodeDecodeError, KeyError):
                         beats.append((*self._of[key], _decoder.decode(fields[b"beat"])))
             if not streams or len(beats) >= _MOST_WAITING:
                 break

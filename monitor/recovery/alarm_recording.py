@@ -61,7 +61,7 @@ def recorded_segments(folder: Path) -> Iterator[tuple[Path, list[Input]]]:
 
     Raises
     ------
-    msgspec.DecodeError
+    msgspec.DecodeError, UnicodeDecodeError
         If one was written by another version.
     """
     inputs: list[Input] = []

@@ -101,6 +101,6 @@ class PacketJournal:
 def _decoded(body: bytes) -> Recorded | None:
     try:
         return Recorded(*_decoder.decode(body))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         _log.error("a packet in the journal is of another version", reason=str(error))
         return None

@@ -128,7 +128,7 @@ def decode_alarm(fields: dict[bytes, bytes]) -> Alarm | None:
     """Return the alarm in the fields of a Stream entry, or None if there is none that can be read."""
     try:
         return _decoder.decode(fields[b"alarm"])
-    except (KeyError, msgspec.DecodeError):
+    except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -17,7 +17,8 @@ from monitor.sinks.alarm_script import decode_alarm
 
 _BLOCK_MS: Final = 500
 _TEAMS_EVERY_S: Final = 1.0
-_AT_ONCE: Final = 500
+# With their strips some 2.5 MB: they have to arrive before the client gives up, over a slow line, too.
+_AT_ONCE: Final = 100
 
 _Entry = TypeVar("_Entry")
 _commands = msgspec.msgpack.Decoder(Command)
@@ -112,22 +113,28 @@ async def acknowledgements(
 async def _standing(client: "redis.asyncio.Redis", since: float) -> tuple[list[Alarm], dict[bytes, bytes]]:
     """Return the acknowledgements since a time that still stand, and how far each Stream has been read."""
     backoff = Backoff()
+    standing: dict[str, Alarm] = {}
+    positions: dict[bytes, bytes] = {}
     while True:
-        standing: dict[str, Alarm] = {}
-        positions: dict[bytes, bytes] = {}
         try:
             teams: Any = await client.smembers(TEAMS_KEY)
             for team in teams:
-                key = alarms_key(team.decode())
-                entries: Any = await client.xrange(key, min=f"{int(since * 1000)}-0")
-                for entry, fields in entries:
-                    positions[key.encode()] = entry
-                    alarm = decode_alarm(fields)
-                    if alarm is not None and alarm.transition == "acknowledged":
-                        standing[alarm.identity] = alarm
-                    elif alarm is not None and alarm.transition == "escalated":
-                        standing.pop(alarm.identity, None)
+                key = alarms_key(team.decode()).encode()
+                while True:
+                    begin = b"(" + positions[key] if key in positions else f"{int(since * 1000)}-0"
+                    entries: Any = await client.xrange(key, min=begin, count=_AT_ONCE)
+                    if not entries:
+                        break
+                    backoff.succeeded()
+                    positions[key] = entries[-1][0]
+                    for _, fields in entries:
+                        alarm = decode_alarm(fields)
+                        if alarm is not None and alarm.transition == "acknowledged":
+                            standing[alarm.identity] = alarm
+                        elif alarm is not None and alarm.transition == "escalated":
+                            standing.pop(alarm.identity, None)
         except (RedisError, OSError, TimeoutError) as error:
+            # What has been read stays read: a line that is lost again and again gets there, too.
             _log.warning("cannot read what was acknowledged, trying again", reason=str(error))
             await asyncio.sleep(backoff.next_wait_s())
             continue

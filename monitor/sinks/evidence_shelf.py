@@ -70,7 +70,7 @@ class EvidenceShelf:
         for path in self._files():
             try:
                 return path, _decoder.decode(path.read_bytes())
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.error("evidence on disk is damaged and left out", path=str(path), reason=str(error))
                 self.remove(path)
         return None

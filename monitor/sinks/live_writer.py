@@ -147,7 +147,7 @@ class LiveWriter:
                     raise entries
                 if entries:
                     found[key] = _beats.decode(entries[0][1][b"beat"])
-            except (ResponseError, KeyError, msgspec.DecodeError) as error:
+            except (ResponseError, KeyError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 _log.error(
                     "a beat in the server cannot be read", team=key[0], athlete=key[1], reason=str(error)
                 )

@@ -136,7 +136,7 @@ class Outbox:
             elif waiting.row is not None and self._connection is not None:
                 try:
                     found.append((waiting, self._read(self._connection, waiting.row)))
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, UnicodeDecodeError):
                     damaged.append(waiting)
                 except sqlite3.Error as error:
                     self._failed("read", error)

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import random
+import zlib
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -414,6 +415,22 @@ async def _until_stored(url: str, identity: str) -> None:
                     break
             await asyncio.sleep(0.05)
     await client.aclose()
+
+
+def test_evidence_with_a_broken_character_is_damaged(tmp_path: Path, told: SinkBatch) -> None:
+    """Text that is no UTF-8 is said of what is stored, and left out of what waits on disk."""
+    packed = told.evidence[0].packed()
+    whole = zlib.decompress(packed.content)
+    assert b"anna" in whole
+    with pytest.raises(ValueError, match="damaged"):
+        unpacked(zlib.compress(whole.replace(b"anna", b"an\xff\xfe")))
+    shelf = EvidenceShelf(tmp_path)
+    shelf.put([PackedEvidence("red", "first", 1.0, b"x"), PackedEvidence("red", "second", 2.0, b"x")])
+    first, _ = sorted(tmp_path.iterdir())
+    first.write_bytes(first.read_bytes().replace(b"first", b"fi\xff\xfet"))
+    oldest = shelf.oldest()
+    assert oldest is not None
+    assert oldest[1].identity == "second"
 
 
 def test_evidence_that_waits_is_bounded_and_survives_damage(tmp_path: Path) -> None:

@@ -85,6 +85,26 @@ async def test_what_nobody_has_answered_lies_on_top(client: Any) -> None:
     ]  # fmt: skip
 
 
+async def test_an_entry_with_a_broken_character_is_left_out(client: Any) -> None:
+    """Text that is no UTF-8 hides no other alarm, whether it came before the inbox was opened or after."""
+    broken = msgspec.msgpack.encode(alarm_("pause", athlete="cleo")).replace(b"cleo", b"\xff\xfe\xff\xfe")
+    await client.xadd(alarms_key("red"), {"alarm": broken})
+    mailbox = Mailbox(client, "Dr. Who")
+    reading = asyncio.create_task(mailbox.run())
+
+    async def lie_there(count: int) -> bool:
+        if reading.done():
+            reading.result()
+        return len(mailbox.letters()) == count
+
+    await until(lambda: lie_there(4))
+    await client.xadd(alarms_key("red"), {"alarm": broken})
+    await AlarmScript(client).add(alarm_("pause", athlete="dora"))
+    await until(lambda: lie_there(5))
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
 async def test_feedback_is_stored_with_the_alarm(client: Any) -> None:
     """Verdict, finding and words stand in their Stream with the alarm and its strip, and in the audit trail."""
     identity = alarm_("pause").identity

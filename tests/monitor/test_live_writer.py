@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from monitor.embedded import GuardedServer
 from monitor.live_state import (
@@ -117,6 +118,17 @@ async def test_what_the_server_refuses_of_them_is_said(client: Any) -> None:
     refused = await second.write(_batch(["anna", "ben"]))
     assert [name for name, _ in refused] == ["beats", "beats"]
     assert await _told(client, "ben") == [1, 2, 3]
+
+
+async def test_a_beat_with_a_broken_character_is_said_and_left_out(client: Any) -> None:
+    """Text that is no UTF-8 is damage like any other: the last beats of the others are found."""
+    whole = msgspec.msgpack.encode(msgspec.structs.replace(_beat(1), label="unsure"))
+    await client.xadd(beats_key("red", "anna"), {"beat": whole.replace(b"unsure", b"un\xff\xfere")})
+    await client.xadd(beats_key("red", "ben"), {"beat": whole})
+    with capture_logs() as logs:
+        found = await LiveWriter(client, "first").last_beats([("red", "anna"), ("red", "ben")])
+    assert list(found) == [("red", "ben")]
+    assert [line["athlete"] for line in logs if "cannot be read" in line["event"]] == ["anna"]
 
 
 async def test_what_is_seen_is_said_at_once_and_not_with_every_state(client: Any) -> None:

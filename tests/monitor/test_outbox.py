@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -217,13 +218,27 @@ def test_what_makes_room_on_its_way_is_sent_all_the_same(tmp_path: Path) -> None
         assert _episodes(after) == [3, 4]
 
 
+def test_a_row_with_a_broken_character_is_left_out_too(tmp_path: Path) -> None:
+    """Text that is no UTF-8 is damage like any other, not the end of the sink at every start."""
+    path = tmp_path / "o.sqlite3"
+    outbox = Outbox(path)
+    outbox.put([_alarm(1), _alarm(2)])
+    with sqlite3.connect(path) as other:
+        (whole,) = other.execute("SELECT alarm FROM alarms WHERE id = 1").fetchone()
+        other.execute("UPDATE alarms SET alarm = ? WHERE id = 1", (whole.replace(b"anna", b"an\xff\xfe"),))
+    other.close()
+    assert _episodes(outbox) == [2]
+    assert outbox.counts.unreadable == 1
+    outbox.close()
+
+
 async def test_an_outbox_that_overflows_while_it_is_sent_ends_nothing(
     redis_server: GuardedServer, tmp_path: Path
 ) -> None:
     """With a server that is slow to take what waits, and more to come: writing goes on, and every alarm is counted."""
     outbox = Outbox(tmp_path / "o.sqlite3", capacity=4)
     outbox.put([_alarm(10_000 * n) for n in range(4)])
-    client = open_redis(redis_server.url)
+    client: Any = open_redis(redis_server.url)
     # Reads only are answered meanwhile, so the alarms are under way when others need their room.
     await client.execute_command("CLIENT", "PAUSE", 600, "WRITE")
     async with RedisSink(redis_server.url, outbox=outbox) as sink:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from monitor.canary import canary
 from monitor.catalogue import RuleChange, changed_rules
@@ -307,6 +308,22 @@ async def test_a_receiver_that_fails_gets_it_later_and_holds_up_nobody(client: A
         raw = await client.get(receiver_key("well"))
         assert msgspec.msgpack.decode(raw, type=ReceiverState).name == "well"
     assert {notice.key for notice in ill.taken} == {well.taken[0].key}
+
+
+async def test_an_entry_with_a_broken_character_holds_up_nothing(client: Any) -> None:
+    """Text that is no UTF-8 is said and left out: the relay goes on with what is behind it, after a restart, too."""
+    duty = Listener()
+    async with relaying(client, duty, reclaim_after_s=0.2):
+        whole = msgspec.msgpack.encode(alarm_(at=time.time()))
+        with capture_logs() as logs:
+            await client.xadd(alarms_key("red"), {"alarm": whole.replace(b"No heart", b"No \xff\xfeart")})
+            await AlarmScript(client).add(alarm_(kind="pause", at=time.time()))
+            await until(lambda: bool(duty.taken))
+    assert [line["log_level"] for line in logs if "among the alarms" in line["event"]] == ["error"]
+    async with relaying(client, duty, reclaim_after_s=0.2):
+        await AlarmScript(client).add(alarm_(kind="pause", episode=90_000, at=time.time()))
+        await until(lambda: len(duty.taken) == 2)
+    assert [notice.alarm.episode for notice in duty.taken] == [1000, 90_000]
 
 
 async def test_a_relay_that_dies_between_delivery_and_word_of_it_delivers_again_recognisably(

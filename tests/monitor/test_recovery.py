@@ -92,6 +92,19 @@ def test_a_journal_that_was_cut_short_ends_there(tmp_path: Path) -> None:
     assert [r.position for r in PacketJournal(tmp_path).read()] == [0, 1]
 
 
+def test_a_journal_with_a_broken_character_goes_on_behind_it(tmp_path: Path) -> None:
+    """A record whose text is no UTF-8 is said and left out, however sound its checksum."""
+    journal = PacketJournal(tmp_path)
+    journal.append(TOPIC, b"first", 0.0)
+    broken = msgspec.msgpack.encode((1, 0.0, "team", "a", "samples", b"")).replace(b"team", b"te\xff\xfe")
+    assert journal._records.append(broken)
+    journal.append(TOPIC, b"last", 0.0)
+    journal.close()
+    with capture_logs() as logs:
+        assert [r.payload for r in PacketJournal(tmp_path).read()] == [b"first", b"last"]
+    assert {line["log_level"] for line in logs} == {"error"}
+
+
 def test_a_journal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest segments go: at once beyond the size, and once they are older than needed."""
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 1_000)

@@ -469,8 +469,10 @@ async def test_read_only_server_keeps_alarms_waiting(
 class _Address:
     """An address that a new master can take over, as a virtual address or a balancer does: connections stay."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, breaks_after: int = 2**62) -> None:
         self.leads_to = port
+        # After so many bytes from the server.
+        self._breaks_after = breaks_after
         self._open: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -492,7 +494,7 @@ class _Address:
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self.leads_to)
         try:
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer, self._breaks_after))
         finally:
             for each in (back, writer):
                 each.close()
@@ -500,9 +502,10 @@ class _Address:
                     await each.wait_closed()
 
 
-async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, at_most: int = 2**62) -> None:
     with suppress(OSError):
-        while content := await source.read(65_536):
+        while at_most > 0 and (content := await source.read(65_536)):
+            at_most -= len(content)
             sink.write(content)
             await sink.drain()
     sink.close()
@@ -649,6 +652,33 @@ async def test_a_restart_hears_of_acknowledgements_that_still_stand(
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
     assert heard == [("pause", "early"), ("asystole", "late")]
+
+
+async def test_acknowledgements_among_many_strips_are_heard_over_a_line_that_breaks(
+    redis_server: GuardedServer, client: Any, outbox: Outbox
+) -> None:
+    """What was told meanwhile is read bit by bit: a line that carries 4 MB at a time, of 7.5, is enough."""
+    await client.sadd(TEAMS_KEY, "red")
+    script = AlarmScript(client)
+    await script.add(_alarm())
+    strip = Strip(first_sample=0, rate_hz=360.0, microvolts=bytes(25_000), beats=[])
+    large = msgspec.msgpack.encode(msgspec.structs.replace(_alarm(kind="asystole"), strip=strip))
+    pipeline = client.pipeline(transaction=False)
+    for _ in range(300):
+        pipeline.xadd(alarms_key("red"), {"alarm": large})
+    await pipeline.execute()
+    await acknowledge(client, _alarm().identity, "early")
+
+    async def first_heard(sink: RedisSink) -> str:
+        async for alarm in sink.acknowledgements(since=0.0):
+            return alarm.by
+        return "nothing"
+
+    async with (
+        _Address(redis_server.port, breaks_after=4_000_000) as address,
+        RedisSink(address.url, outbox=outbox) as sink,
+    ):
+        assert await asyncio.wait_for(first_heard(sink), 15.0) == "early"
 
 
 async def test_an_episode_known_under_another_sample_can_be_acknowledged(client: Any) -> None:
