@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
-from monitor.cli.server import login_name, opened
+from monitor.cli.server import check_teams, login_name, opened
 from monitor.errors import ServerError, StrapwatchError, UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ transition (raised, escalated, completed, cleared, acknowledged) is told as it c
 """
 
 _NAME_LENGTH: Final = 64
-_NAMED: Final = 8
+_NAMED: Final = 3
 _PIPED_WIDTH: Final = 200
 
 _Redis = Annotated[
@@ -162,7 +162,11 @@ async def _audit(url: str, team: str, count: int) -> None:
     from monitor.sinks import audit_trail
 
     async with opened(url) as client:
-        for entry in reversed(await audit_trail(client, team, at_most=count)):
+        trail = await audit_trail(client, team, at_most=count)
+        if not trail:
+            await check_teams(client, [team])
+            typer.echo(f"nothing yet for team {team}", err=True)
+        for entry in reversed(trail):
             whose = f"{entry.team}/{entry.athlete}" if entry.athlete else entry.team
             typer.echo(f"{clock(entry.at)}  {whose}  {entry.by}  {entry.action}  {entry.detail}")
 
@@ -196,11 +200,12 @@ async def _acknowledge(url: str, identity: str, by: str) -> None:
         except ServerError:
             raise
         except StrapwatchError as error:
-            # A name that can be none is an unknown one too: what helps is to see those that are active.
+            # A name that can be none is an unknown one too: what helps is to see some that are active.
             active = [alarm.record.identity for alarm in await read_alarms(client, []) if alarm.is_active]
             more = f" and {len(active) - _NAMED} more" if len(active) > _NAMED else ""
             named = f"active: {', '.join(active[:_NAMED])}{more}" if active else "no alarm is active"
-            raise StrapwatchError(f"alarm {identity!r} is not known; {named}") from error
+            said = str(error) if isinstance(error, UsageError) else f"alarm {identity!r} is not known"
+            raise StrapwatchError(f"{said}; {named}") from error
     if addition.added:
         typer.echo(f"acknowledged by {addition.alarm.by}: {addition.alarm.athlete}, {addition.alarm.message}")
     else:
@@ -223,6 +228,8 @@ async def _alerts(
     console = Piped(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     ledger = Ledger()
     async with opened(url, keep_trying=follow) as client:
+        # A team that is followed may come yet, and to a program nothing is an answer: there it is only said.
+        await check_teams(client, teams, only_say=follow or json)
         # By the server's own clock, so that nothing falls between the list and what follows.
         since = (await client.time())[0] if follow else 0
         listed = await read_alarms(client, teams, ledger)

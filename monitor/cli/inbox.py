@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
-from monitor.cli.server import login_name, opened
+from monitor.cli.server import check_teams, login_name, opened
 from monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def figures(
     from monitor.feedback_figures import figure_lines
 
     begin = since.astimezone().timestamp() if since is not None else 0.0
-    found = asyncio.run(_figures(redis or context.obj or DEFAULT_REDIS, team or [], begin))
+    found = asyncio.run(_figures(redis or context.obj or DEFAULT_REDIS, team or [], begin, json=json))
     if json:
         for one in found:
             typer.echo(msgspec.json.encode(one).decode())
@@ -153,6 +153,7 @@ async def _list(url: str, owner: str, teams: list[str], *, json: bool) -> None:
     from monitor.inbox.mail import Mailbox
 
     async with opened(url) as client:
+        await check_teams(client, teams, only_say=json)
         mailbox = Mailbox(client, owner, teams)
         await mailbox.read_back()
         found = mailbox.letters()
@@ -189,7 +190,7 @@ def _print_table(found: "list[Letter]") -> None:
         typer.echo("no alarms so far", err=True)
 
 
-async def _figures(url: str, teams: list[str], begin: float) -> "list[KindFigures]":
+async def _figures(url: str, teams: list[str], begin: float, *, json: bool) -> "list[KindFigures]":
     from monitor.feedback_figures import kind_figures
     from monitor.sinks import feedback_of
     from monitor.sinks.acknowledge import raised_since
@@ -197,6 +198,7 @@ async def _figures(url: str, teams: list[str], begin: float) -> "list[KindFigure
 
     alarms, feedback = [], []
     async with opened(url) as client:
+        await check_teams(client, teams, only_say=json)
         for team in teams or await all_teams(client):
             alarms += await raised_since(client, team, begin)
             feedback += await feedback_of(client, team)

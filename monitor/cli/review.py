@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.dashboard import DEFAULT_REDIS, REDIS_VARIABLE
-from monitor.cli.server import opened
+from monitor.cli.server import check_teams, opened
 from monitor.errors import StrapwatchError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def review(
 
     # What is printed may be read by a program.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    found = asyncio.run(_stored(redis, team or [], athletes or []))
+    found = asyncio.run(_stored(redis, team or [], athletes or [], json=json))
     unknown = sorted(set(athletes or ()) - {queue.athlete for queue in found})
     if unknown:
         raise StrapwatchError(
@@ -72,8 +72,9 @@ def review(
             typer.echo(line)
 
 
-async def _stored(url: str, teams: list[str], athletes: list[str]) -> "list[ReviewQueue]":
+async def _stored(url: str, teams: list[str], athletes: list[str], *, json: bool) -> "list[ReviewQueue]":
     from monitor.sinks.review import stored_reviews
 
     async with opened(url) as client:
+        await check_teams(client, teams, only_say=json)
         return await stored_reviews(client, teams, athletes)

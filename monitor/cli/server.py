@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import getpass
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 import typer
 
-from monitor.errors import ServerError
+from monitor.cli.dashboard import REDIS_VARIABLE
+from monitor.errors import ServerError, StrapwatchError
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -31,6 +32,9 @@ async def opened(url: str, *, keep_trying: bool = False) -> AsyncIterator["redis
                 await client.ping()
                 break
             except (RedisError, OSError) as error:
+                refusal = _refusal(error, client, shown_url(url))
+                if refusal:
+                    raise ServerError(refusal) from error
                 if not keep_trying:
                     raise ServerError(f"{away}: {error}; is it running there? (--redis URL)") from error
                 typer.echo(f"strapwatch: {away}, trying again", err=True)
@@ -44,6 +48,31 @@ async def opened(url: str, *, keep_trying: bool = False) -> AsyncIterator["redis
     finally:
         with contextlib.suppress(RedisError, OSError):
             await client.aclose()
+
+
+async def check_teams(client: "redis.asyncio.Redis", teams: Sequence[str], *, only_say: bool = False) -> None:
+    """Refuse teams that were never seen: what is asked of a mistyped one looks like good news."""
+    from monitor.sinks.seen import unknown_teams
+
+    unknown = await unknown_teams(client, teams)
+    if unknown and not only_say:
+        raise StrapwatchError(unknown)
+    if unknown:
+        typer.echo(f"strapwatch: {unknown}", err=True)
+
+
+def _refusal(error: Exception, client: "redis.asyncio.Redis", where: str) -> str:
+    """Return what to change where the server is there and refuses us; empty where it is away, or busy."""
+    from redis.exceptions import AuthenticationError, ResponseError
+
+    if isinstance(error, AuthenticationError):
+        if client.connection_pool.connection_kwargs.get("password") is None:
+            given = f"redis://:PASSWORD@host:port, with --redis or in {REDIS_VARIABLE}"
+            return f"Redis at {where} wants a password: {given}"
+        return f"Redis at {where} does not take this user or password: {error}"
+    if isinstance(error, ResponseError) and "DB index" in str(error):
+        return f"Redis at {where} has no database {client.connection_pool.connection_kwargs.get('db')}"
+    return ""
 
 
 def login_name() -> str:

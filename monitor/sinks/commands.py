@@ -23,10 +23,11 @@ from monitor.responses import (
     feedback_key,
 )
 from monitor.sinks.alarm_script import decode_alarm, raised_alarm
-from monitor.sinks.audit import add_audit, all_teams
+from monitor.sinks.audit import add_audit
 from monitor.sinks.connection import shown_url
 from monitor.sinks.evidence import keep_answered
 from monitor.sinks.identity import parse_identity
+from monitor.sinks.seen import unknown_athlete, unknown_teams
 from monitor.wire import is_name
 
 MAX_WORDS: Final = 500
@@ -59,7 +60,7 @@ async def pause(
     UsageError
         If one of these cannot be.
     StrapwatchError
-        If there is no such team.
+        If no such team or athlete has been seen; the text names those that have.
     ServerError
         If the server cannot be reached or refuses.
     """
@@ -194,9 +195,11 @@ async def _command(
         action=action, team=team, athlete=athlete, by=_name(by), at=time.time(), seconds=seconds
     )
     async with _server(client):
-        teams = await all_teams(client)
-        if team not in teams:
-            raise StrapwatchError(f"team {team!r} is not known; teams seen: {', '.join(teams) or 'none'}")
+        unknown = await unknown_teams(client, [team])
+        if not unknown and athlete:
+            unknown = await unknown_athlete(client, team, athlete)
+        if unknown:
+            raise StrapwatchError(unknown)
         await client.xadd(
             commands_key(team), {"command": _encode(command)}, maxlen=COMMANDS_KEPT, approximate=True
         )

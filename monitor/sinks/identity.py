@@ -29,7 +29,8 @@ def parse_identity(identity: str) -> Identity:
     numbers = all(part.isascii() and part.isdigit() and len(part) <= 16 for part in (boot, episode))
     if not (numbers and all(map(is_name, (*names, kind)))):
         raise UsageError(
-            f"alarm {identity!r}: use team.athlete.strap.boot.kind.episode, as `strapwatch alerts` prints it in front"
+            f"alarm {identity!r}: use team.athlete.strap.boot.kind.episode, as `strapwatch alerts` prints it "
+            "in the last column"
         )
     team, athlete, strap = names if len(names) == 3 else (*names, "")
     return Identity(team, athlete, strap, int(boot), kind, int(episode))

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from monitor.cli.server import opened
 from monitor.contract import Alarm
 from monitor.embedded import GuardedServer
+from monitor.errors import ServerError
 from monitor.sinks import known_alarms, open_redis
 from tests.monitor.dashboard_team import TEAM, Team
 
@@ -129,6 +131,62 @@ def test_an_unknown_alarm_names_those_that_are_active(
     assert len(answer.stderr.splitlines()) == 1
     assert unknown in answer.stderr
     assert all(identity in answer.stderr for identity in alarms)
+
+
+def test_an_id_that_is_none_is_said_to_be(redis_server: GuardedServer, alarms: list[str]) -> None:
+    """How an ID is made up and where to find one, as with the other commands, and some that are active."""
+    answer = _run("acknowledge", "foo", "--redis", redis_server.url)
+    assert answer.returncode == 1
+    assert (
+        "team.athlete.strap.boot.kind.episode, as `strapwatch alerts` prints it in the last column"
+        in answer.stderr
+    )
+    assert answer.stderr.count("foo") == 1
+    assert all(identity in answer.stderr for identity in alarms)
+
+
+@pytest.mark.usefixtures("alarms")
+def test_a_mistyped_team_is_no_good_news(redis_server: GuardedServer) -> None:
+    """What was asked of a team never seen ends with 1 and names those that were; JSON stays empty and says so."""
+    said = f"team 'falcon' is not known; did you mean {TEAM}? teams seen: {TEAM}"
+    for words in (
+        ("--team", "falcon"),
+        ("audit", "falcon"),
+        ("pause", "falcon"),
+        ("--json", "--team", "falcon"),
+    ):
+        answer = _run("--redis", redis_server.url, *words)
+        assert (answer.returncode, answer.stdout) == (int("--json" not in words), ""), words
+        assert said in answer.stderr, words
+    quiet = _run("audit", TEAM, "--redis", redis_server.url)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert f"nothing yet for team {TEAM}" in quiet.stderr
+
+
+async def test_a_server_that_refuses_us_is_not_away(redis_server: GuardedServer) -> None:
+    """A password that is missing or wrong, and a database that is not there, are told apart from a server that is."""
+    url = redis_server.url
+    behind = url.partition("://")[2]
+    client: Any = open_redis(url)
+    with pytest.raises(ServerError, match=r"has no database 99$"):
+        await _open(f"{url}/99")
+    await client.config_set("requirepass", "sesame")
+    for keep_trying in (False, True):
+        with pytest.raises(
+            ServerError, match=r"wants a password: redis://:PASSWORD@host:port, with --redis or in"
+        ):
+            await _open(url, keep_trying=keep_trying)
+    with pytest.raises(ServerError, match=r"does not take this user or password"):
+        await _open(f"redis://:wrong@{behind}")
+    await _open(f"redis://:sesame@{behind}")
+    # The test's own server is stopped without one.
+    await client.config_set("requirepass", "")
+    await client.aclose()
+
+
+async def _open(url: str, *, keep_trying: bool = False) -> None:
+    async with opened(url, keep_trying=keep_trying):
+        pass
 
 
 def test_mistakes_end_in_one_line() -> None:

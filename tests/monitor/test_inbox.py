@@ -15,7 +15,7 @@ from monitor.errors import StrapwatchError, UsageError
 from monitor.inbox.app import InboxApp
 from monitor.inbox.letters import details
 from monitor.inbox.mail import Mailbox
-from monitor.live_state import TEAMS_KEY, alarms_key
+from monitor.live_state import TEAMS_KEY, alarms_key, beats_key
 from monitor.sinks import (
     AlarmScript,
     acknowledge,
@@ -176,6 +176,35 @@ async def test_pauses_reach_monitors_as_commands(client: Any) -> None:
             await pause(client, team, athlete, seconds=seconds, by="x")
     with pytest.raises(StrapwatchError, match="teams seen: red"):
         await pause(client, "blue", seconds=9.0, by="x")
+
+
+async def test_an_athlete_whom_nobody_has_seen_cannot_be_paused(client: Any) -> None:
+    """A mistyped name is refused with those that were seen; one of whom there are only beats or alarms is known."""
+    await client.xadd(beats_key("red", "cleo"), {"beat": b""})
+    for athlete in ("anna", "bea", "cleo"):
+        await pause(client, "red", athlete, seconds=9.0, by="x")
+    with pytest.raises(
+        StrapwatchError, match=r"'ana' of team red is not known; did you mean anna\? seen: anna, bea"
+    ):
+        await pause(client, "red", "ana", seconds=9.0, by="x")
+    with pytest.raises(StrapwatchError, match=r"'zzz' of team red is not known; seen: anna, bea, cleo$"):
+        await resume(client, "red", "zzz", by="x")
+    assert await client.xlen("strapwatch:commands:{red}") == 3
+
+
+def test_the_inbox_of_a_mistyped_team_is_no_empty_inbox(
+    tmp_path_factory: pytest.TempPathFactory, redis_server: GuardedServer, client: Any
+) -> None:
+    """Listing, figures and review of a team that was never seen end with 1 and name those that were."""
+    assert client is not None
+    env = environment(tmp_path_factory.mktemp("home"))
+    for words in (("inbox", "--list"), ("inbox", "figures"), ("review",)):
+        done = run(*words, "--team", "rad", "--redis", redis_server.url, env=env)
+        assert (done.returncode, done.stdout) == (1, ""), words
+        assert "team 'rad' is not known; did you mean red? teams seen: red" in done.stderr, words
+    done = run("inbox", "--json", "--team", "rad", "--redis", redis_server.url, env=env)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "team 'rad' is not known" in done.stderr
 
 
 async def test_keys_answer_the_chosen_alarm(redis_server: GuardedServer, client: Any) -> None:
