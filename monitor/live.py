@@ -221,11 +221,14 @@ class LiveMonitor:
         commands, self._commands = self._commands, []
         if not (arrivals or acknowledged or commands or even_if_idle):
             return False
+        # Here, as all that the event loop adds to: in the other thread one might be added to the list just taken.
+        changes, self._changes = self._changes, []
         run = partial(
             self._run_watch,
             arrivals,
             acknowledged,
             commands,
+            changes,
             watched=frozenset(self._watched),
             drops=self._source.take_drops(),
             now=self.now(),
@@ -260,6 +263,7 @@ class LiveMonitor:
         arrivals: list[Arrival],
         acknowledged: list[Alarm],
         commands: list[Command],
+        changes: list[SettingsChange],
         *,
         watched: frozenset[Key],
         drops: Mapping[Key, int],
@@ -275,7 +279,6 @@ class LiveMonitor:
             self._watch.acknowledge(alarm, now)
         for command in commands:
             self._watch.command(command, now)
-        changes, self._changes = self._changes, []
         audit = [entry for change in changes for entry in self._apply(change, now)]
         self._watch.dropped(drops)
         batch = self._watch.tick(now, watched)

@@ -9,6 +9,9 @@ from monitor.wire import StatusMessage
 SILENT_AFTER_S: Final = 5.0
 FORGET_AFTER_S: Final = 600.0
 MAX_STATUSES: Final = 5000
+"""Athletes of whose straps the last status is kept."""
+MAX_STRAPS: Final = 8
+"""Straps of one athlete of which it is."""
 
 
 class _Tell(Protocol):
@@ -16,20 +19,29 @@ class _Tell(Protocol):
 
 
 class Statuses:
-    """The last status of each strap, whether its samples come or not."""
+    """The last status of each strap, whether its samples come or not.
+
+    Both numbers are bounded, and what was told longest ago goes first: whoever tells of more straps than anybody has
+    costs the others nothing.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str, str], StatusMessage] = {}
+        self._known: dict[tuple[str, str], dict[str, StatusMessage]] = {}
 
     def take(self, team: str, name: str, status: StatusMessage) -> None:
         """Take what a strap that bears an athlete's name says of itself."""
-        of_strap = (team, name, status.strap)
-        if len(self._known) < MAX_STATUSES or of_strap in self._known:
-            self._known[of_strap] = status
+        straps = self._known.pop((team, name), {})
+        straps.pop(status.strap, None)
+        straps[status.strap] = status
+        if len(straps) > MAX_STRAPS:
+            del straps[next(iter(straps))]
+        self._known[team, name] = straps
+        if len(self._known) > MAX_STATUSES:
+            del self._known[next(iter(self._known))]
 
     def give(self, athlete: Athlete, strap: str) -> None:
         """Let an athlete have what `strap` said before its samples came."""
-        status = self._known.get((athlete.team, athlete.name, strap))
+        status = self._known.get((athlete.team, athlete.name), {}).get(strap)
         if status is not None:
             athlete.source, athlete.link.battery = status.source or "", status.battery
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import redis.asyncio
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from monitor.backoff import Backoff
 from monitor.catalogue import CATALOGUE, AlarmRule, Kind
@@ -254,8 +254,15 @@ class Relay:
 
     async def _tell_unanswered(self) -> None:
         for alarm in self._answers.due(time.time()):
-            await self._script.add(alarm)
-            self._answers.take(alarm, alarm.at)
+            try:
+                await self._script.add(alarm)
+            except ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                # Only this one's keys are amiss: those behind it have waited long enough. It is tried again.
+                _log.error("the server refuses an alarm", alarm=alarm.identity, reason=str(error))
+            else:
+                self._answers.take(alarm, alarm.at)
 
 
 def _no_longer(

@@ -379,6 +379,28 @@ async def test_alarms_on_their_way_to_the_sink_are_sent_again() -> None:
     assert sink.alarms == [ALARM]
 
 
+async def test_what_the_event_loop_adds_to_is_taken_by_it_alone() -> None:
+    """Taken by the compute thread, a change of settings that comes at that moment would be lost."""
+
+    class Seen(LiveMonitor):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name in ("_acknowledged", "_commands", "_changes"):
+                by.setdefault(name, set()).add(threading.get_ident())
+            super().__setattr__(name, value)
+
+    by: dict[str, set[int]] = {}
+    watch, sink = Slow(0.0), Kept()
+    monitor = Seen(
+        source=Quiet(), sink=sink, watch=watch, monitor_id="m", model="", settings_hash="", tick_s=0.01
+    )
+    task = asyncio.create_task(monitor.run())
+    await asyncio.to_thread(watch.begun.wait, 5.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert list(by.values()) == [{threading.get_ident()}] * 3
+
+
 async def test_a_long_computation_cannot_delay_the_end() -> None:
     """The monitor ends in time though its compute thread is busy for longer than that."""
     watch, sink = Slow(3.0), Kept()

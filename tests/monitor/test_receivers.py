@@ -29,7 +29,10 @@ from monitor.receivers.watchdog import CANARY_LOST_AFTER_S, HEARTBEAT_LOST_AFTER
 from monitor.receivers.webhook import check_endpoint, message_body, secret_bytes, signed_headers
 from monitor.responses import ReceiverState, receiver_key
 from monitor.sinks import AlarmScript, acknowledge, open_redis
+from monitor.sinks.alarm_script import known_key
+from monitor.sinks.identity import Identity
 
+_ASKED: tuple[RhythmKind, ...] = ("asystole", "pause")
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
 
 
@@ -362,6 +365,26 @@ async def test_what_nobody_answers_leaves_through_every_receiver_though_the_moni
         await asyncio.sleep(1.2)
     assert one.told() == other.told() == [("asystole", "unanswered")]
     assert await client.xlen(alarms_key("red")) == 4
+
+
+async def test_an_alarm_that_cannot_be_told_as_unanswered_stops_none_behind_it(client: Any) -> None:
+    """A key of the wrong type is said and tried again; the next alarm that waits is told all the same."""
+    rules = changed_rules(
+        {"asystole": RuleChange(answer_within_s=0.001), "pause": RuleChange(answer_within_s=0.001)}
+    )
+    duty, script = Listener(), AlarmScript(client)
+    for kind in _ASKED:
+        await script.add(alarm_(kind=kind, at=time.time() - GRACE_S - 5.0))
+    known = known_key(Identity("red", "anna", "s1", 1, "asystole", 1000))
+    assert await client.delete(known) == 1
+    await client.set(known, "of another type")
+    with capture_logs() as logs:
+        async with relaying(client, duty, rules=rules):
+            await until(lambda: ("pause", "unanswered") in duty.told())
+            await client.delete(known)
+            await until(lambda: ("asystole", "unanswered") in duty.told())
+    assert duty.told() == [("pause", "unanswered"), ("asystole", "unanswered")]
+    assert any("refuses an alarm" in line["event"] for line in logs)
 
 
 def test_answers_wait_for_what_the_rules_say() -> None:
