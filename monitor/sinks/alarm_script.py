@@ -35,10 +35,13 @@ class Addition(NamedTuple):
         what was never raised.
     alarm : Alarm
         As it stands in the Stream: its episode is the known one where the given one lay within `SAME_EPISODE_S`.
+    acknowledged : Alarm or None
+        Of a raise that was there before: the acknowledgement that stands.
     """
 
     outcome: Outcome
     alarm: Alarm
+    acknowledged: Alarm | None = None
 
     @property
     def added(self) -> bool:
@@ -57,6 +60,7 @@ class AlarmScript:
 
     def __init__(self, client: "redis.asyncio.Redis") -> None:
         source = files("monitor.sinks").joinpath("alarms.lua").read_text(encoding="utf-8")
+        self._client = client
         self._script = client.register_script(source)
 
     async def add(self, alarm: Alarm) -> Addition:
@@ -67,16 +71,23 @@ class AlarmScript:
         redis.exceptions.RedisError
             If the server cannot be reached or refuses to write; nothing was added then.
         """
-        outcome, episode = await self._run(alarm)
+        outcome, episode, entry = await self._run(alarm)
         if outcome == "rename":
             alarm = msgspec.structs.replace(alarm, episode=episode)
-            outcome, episode = await self._run(alarm)
-        return Addition(cast("Outcome", outcome), msgspec.structs.replace(alarm, episode=episode))
+            outcome, episode, entry = await self._run(alarm)
+        acknowledged = None
+        if alarm.transition == "raised" and outcome == "known" and entry:
+            # As in `raised_alarm`; none where it has left the Stream.
+            found: Any = await self._client.xrange(alarms_key(alarm.team), entry, entry)
+            acknowledged = decode_alarm(found[0][1]) if found else None
+        return Addition(
+            cast("Outcome", outcome), msgspec.structs.replace(alarm, episode=episode), acknowledged
+        )
 
-    async def _run(self, alarm: Alarm) -> tuple[str, int]:
+    async def _run(self, alarm: Alarm) -> tuple[str, int, bytes]:
         named = Identity(alarm.team, alarm.athlete, alarm.strap, alarm.boot, alarm.kind, alarm.episode)
         identity = alarm.identity
-        outcome, episode, _entry = await self._script(
+        outcome, episode, entry = await self._script(
             keys=[
                 alarms_key(alarm.team),
                 known_key(named),
@@ -96,7 +107,7 @@ class AlarmScript:
                 round(1000.0 * _CLOCKS_DIFFER_S),
             ],
         )
-        return outcome.decode(), int(episode)
+        return outcome.decode(), int(episode), entry
 
 
 async def raised_alarm(client: "redis.asyncio.Redis", named: Identity) -> Alarm | None:

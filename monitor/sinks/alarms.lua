@@ -10,7 +10,8 @@
 --          9 known sample, 10 milliseconds of Unix time at which it began, 11 milliseconds that clocks may differ
 --
 -- Answers {what, episode, Stream entry}: "added"; "known": it was there before; "rename": send it again under the
--- episode given, which is the same one; "unknown": an acknowledgement of what was never raised.
+-- episode given, which is the same one; "unknown": an acknowledgement of what was never raised. A raise that was there
+-- before answers with the entry of the acknowledgement that stands, or with none.
 
 local stream, seen, held = KEYS[1], KEYS[2], KEYS[3]
 local transition, episode, reach = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -80,10 +81,24 @@ if transition == 'acknowledged' or transition == 'unanswered' then
   end
 end
 
+-- The entry that acknowledges a raised alarm as it is now; none before anybody has.
+local function acknowledgement(name)
+  local found = { acknowledged = '' }
+  for _, known in ipairs(at(name, name)) do
+    found[known.what] = known.entry
+  end
+  return found.escalated and (found.reacknowledged or '') or found.acknowledged
+end
+
+-- A monitor that began after somebody had acknowledged may not know it: what is answered is not unanswered.
+if transition == 'unanswered' and acknowledgement(episode) ~= '' then
+  return { 'known', episode, acknowledgement(episode) }
+end
+
 local raised = nil
 for _, known in ipairs(at(episode, episode)) do
   if known.what == what_now then
-    return { 'known', episode, known.entry }
+    return { 'known', episode, transition == 'raised' and acknowledgement(episode) or known.entry }
   elseif known.what == 'raised' then
     raised = episode
   elseif known.what == 'same' then
@@ -108,7 +123,10 @@ if raised == nil then
 end
 
 if raised ~= nil and raised ~= episode then
-  return { transition == 'raised' and 'known' or 'rename', raised, '' }
+  if transition == 'raised' then
+    return { 'known', raised, acknowledgement(raised) }
+  end
+  return { 'rename', raised, '' }
 end
 if raised == nil and transition == 'acknowledged' then
   return { 'unknown', episode, '' }

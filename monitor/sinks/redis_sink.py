@@ -21,6 +21,7 @@ from redis.exceptions import MasterDownError, ReadOnlyError, RedisError, Respons
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from monitor.backoff import Backoff
+from monitor.cancellation import end
 from monitor.contract import Alarm
 from monitor.evidence_log import KeptEvidence
 from monitor.live_state import CANARY_TEAM, PREFIX, TEAMS_KEY, BeatEntry
@@ -84,6 +85,7 @@ class RedisSink:
         self._dropped: Counter[str] = Counter()
         self._held = HeldBeats()
         self._alarms_added = 0
+        self._heard: asyncio.Queue[Alarm | asyncio.Task[None]] = asyncio.Queue()
         self._connected = False
         self._tried = asyncio.Event()
         self._lost = asyncio.Event()
@@ -254,13 +256,27 @@ class RedisSink:
     async def acknowledgements(self, *, since: float | None = None) -> AsyncIterator[Alarm]:
         """Yield what others acknowledge, in each team's order, for as long as it is iterated.
 
+        Where an alarm that we raise turns out to be acknowledged already, that is yielded, too.
+
         Parameters
         ----------
         since : float or None
             Unix time, in seconds by the server's clock, from which to begin; None begins now.
         """
+        following = asyncio.create_task(self._follow_acknowledgements(since), name="redis-acknowledgements")
+        following.add_done_callback(self._heard.put_nowait)
+        try:
+            while (heard := await self._heard.get()) is not following:
+                # Another task than ours is one that has ended before.
+                if isinstance(heard, Alarm):
+                    yield heard
+            following.result()
+        finally:
+            await end(following)
+
+    async def _follow_acknowledgements(self, since: float | None) -> None:
         async for alarm in acknowledgements(self._client, since=since):
-            yield alarm
+            self._heard.put_nowait(alarm)
 
     async def commands(self, *, since: float | None = None) -> AsyncIterator[Command]:
         """Yield what others want of all monitors, see `acknowledgements`."""
@@ -430,6 +446,8 @@ class RedisSink:
             await adding
             self._announced.add(alarm.team)
         addition = await self._script.add(alarm)
+        if addition.acknowledged is not None:
+            self._heard.put_nowait(addition.acknowledged)
         if addition.added:
             self._alarms_added += 1
         elif addition.outcome == "unknown":

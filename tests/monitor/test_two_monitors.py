@@ -213,6 +213,54 @@ async def test_a_raise_from_within_an_alarm_that_is_over_adds_nothing(client: An
     assert (await script.add(msgspec.structs.replace(alarm, episode=8500, known_sample=9001))).added
 
 
+async def test_who_acknowledged_before_a_monitor_began_has_answered_for_it_too(client: Any) -> None:
+    """A monitor that does not know that somebody has acknowledged makes nothing unanswered of it, by any name."""
+    script = AlarmScript(client)
+    alarm = told_of("tachycardia")
+    await script.add(alarm)
+    await acknowledge(client, alarm.identity, "Dr. Who")
+    later = msgspec.structs.replace(alarm, episode=1100, known_sample=2100)
+    known = await script.add(later)
+    assert known.outcome == "known"
+    assert known.acknowledged is not None
+    assert (known.acknowledged.by, known.acknowledged.identity) == ("Dr. Who", alarm.identity)
+    unanswered = msgspec.structs.replace(later, transition="unanswered")
+    assert (await script.add(unanswered)).outcome == "known"
+    # What has become more urgent since nobody has seen.
+    await script.add(msgspec.structs.replace(alarm, transition="escalated", priority="high"))
+    assert (await script.add(later)).acknowledged is None
+    assert (await script.add(unanswered)).added
+    await acknowledge(client, alarm.identity, "Dr. No")
+    acknowledged = (await script.add(later)).acknowledged
+    assert acknowledged is not None
+    assert acknowledged.by == "Dr. No"
+
+
+async def test_a_monitor_without_a_past_hears_who_acknowledged_what_it_raises(
+    redis_server: GuardedServer, client: Any, tmp_path: Path, unworn: list[bytes]
+) -> None:
+    """It began after the acknowledgement, and shows the alarm as acknowledged all the same."""
+    first, second = Watch(classifier=None), Watch(classifier=None)
+    topic = Topic("t", "a", "samples")
+    async with sinks(redis_server, tmp_path, 2) as (one, other):
+        for number, payload in enumerate(unworn[:120]):
+            first.receive(topic, payload, number / 4.0)
+            await one.write(first.tick(number / 4.0))
+        assert await one.drained(5.0)
+        (alarm,) = raised(await known_alarms(client, "t"))
+        await acknowledge(client, alarm.identity, "Dr. Who")
+        hearing = asyncio.ensure_future(anext(aiter(other.acknowledgements())))
+        for number, payload in enumerate(unworn[120:], 120):
+            second.receive(topic, payload, number / 4.0)
+            first.receive(topic, payload, number / 4.0)
+            await one.write(first.tick(number / 4.0))
+            await other.write(second.tick(number / 4.0))
+        async with asyncio.timeout(20.0):
+            second.acknowledge(await hearing, 50.0)
+        (state,) = second.tick(50.0).states
+        assert [known.acknowledged_by for known in state.alarms] == ["Dr. Who"]
+
+
 async def test_two_straps_with_the_same_boot_and_onset_are_two_alarms(client: Any) -> None:
     """A strap that replaces another and counts alike cannot hide behind the other's alarm."""
     script = AlarmScript(client)
