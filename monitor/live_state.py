@@ -20,6 +20,7 @@ Both sides use this module: the monitor's sink writes, dashboards, receivers and
 ``strapwatch:answered:{team}:<identity>`` the same of an alarm that somebody has called true or false
 ``strapwatch:review:{team}:<athlete>``    Hash with a time to live, by boot: see `monitor.sinks.review`
 ``strapwatch:receiver:<name>``            String with a time to live: a `monitor.responses.ReceiverState`
+``strapwatch:told:<name>``                Sorted Set with a time to live: see `monitor.receivers.told`
 ``strapwatch:score:{team}:<athlete>``     String with a time to live: a `monitor.scores.AthleteScore`, from a scorer
 ``strapwatch:misses:{team}``              Stream, capped; field ``miss``: a `monitor.scores.Miss`, from a scorer
 ``strapwatch:scorer:<id>``                String with a time to live: a `monitor.scores.ScorerState`

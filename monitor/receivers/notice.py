@@ -1,8 +1,11 @@
 """What a receiver is, and what it is given."""
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from monitor.contract import Alarm
+from monitor.contract import Alarm, AlarmTransition
+
+CALLS: Final[tuple[AlarmTransition, ...]] = ("raised", "escalated", "unanswered")
+"""Transitions that call for somebody."""
 
 
 class DeliveryError(Exception):
@@ -49,4 +52,13 @@ class Receiver(Protocol):
         DeliveryError
             If it was not; it is delivered again, with the same key.
         """
+        ...
+
+
+@runtime_checkable
+class FollowsUp(Receiver, Protocol):
+    """A receiver that wants the end of what it was called for, and of nothing else."""
+
+    def remember(self, identity: str) -> None:
+        """Take that this receiver was called for an alarm: by another instance of it, or before a restart."""
         ...

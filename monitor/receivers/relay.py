@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -19,7 +19,9 @@ from monitor.catalogue import CATALOGUE, AlarmRule, Kind
 from monitor.live_state import CANARY_TEAM, MONITOR_PATTERN, MonitorState
 from monitor.receivers.answers import Answers
 from monitor.receivers.group import RECLAIM_AFTER_S, Entry, GroupReader
-from monitor.receivers.notice import DeliveryError, Notice, Receiver, notice_of
+from monitor.receivers.notice import CALLS, DeliveryError, FollowsUp, Notice, Receiver, notice_of
+from monitor.receivers.tail import Tail
+from monitor.receivers.told import remember_told, was_told
 from monitor.receivers.watchdog import Watchdog
 from monitor.responses import RECEIVER_TTL_S, AuditEntry, ReceiverState, receiver_key
 from monitor.sinks import AlarmScript, follow_alarms, known_alarms
@@ -33,6 +35,8 @@ _ATTEMPTS: Final = 4
 _AT_ONCE: Final = 16
 _READ_BACK: Final = 1_000
 _WAIT_S: Final = 0.5
+_TURN_EVERY_S: Final = 0.5
+_TURNS: Final = 4
 
 _log = structlog.stdlib.get_logger(__name__)
 _monitors = msgspec.msgpack.Decoder(MonitorState)
@@ -49,6 +53,19 @@ class Served:
         self.failed = 0
         self.trouble = ""
         self.under_way: dict[tuple[bytes, bytes], asyncio.Task[None]] = {}
+        self.trimmed: set[tuple[bytes, bytes]] = set()
+        self._last: dict[str, asyncio.Task[None]] = {}
+
+    def one_by_one(self, identity: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Run `work` once all that was begun for the same alarm has ended, however it has ended."""
+        task = asyncio.create_task(_after(self._last.get(identity), work))
+        self._last[identity] = task
+        task.add_done_callback(partial(self._forget, identity))
+        return task
+
+    def _forget(self, identity: str, task: asyncio.Task[None]) -> None:
+        if self._last.get(identity) is task:
+            del self._last[identity]
 
 
 class Relay:
@@ -98,7 +115,11 @@ class Relay:
     async def run(self) -> None:
         """Run until cancelled; a server that is away is tried again for ever."""
         tasks = [asyncio.create_task(self._serve(served)) for served in self._served]
-        tasks += [asyncio.create_task(self._watch_over()), asyncio.create_task(self._await_answers())]
+        tasks += [
+            asyncio.create_task(self._watch_over()),
+            asyncio.create_task(self._hear_canaries()),
+            asyncio.create_task(self._await_answers()),
+        ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -115,11 +136,14 @@ class Relay:
         backoff = Backoff()
         reclaimed_at = 0.0
         while True:
+            entries: list[Entry] = []
             try:
-                entries = await served.reader.read(wait_s=_WAIT_S)
                 if time.monotonic() - reclaimed_at > self._reclaim_every_s:
                     reclaimed_at = time.monotonic()
+                    # Before anything that is new: it is older.
                     entries += await served.reader.reclaim()
+                    await self._take_trimmed(served)
+                entries += await served.reader.read(wait_s=0.0 if entries else _WAIT_S)
             except (RedisError, OSError) as error:
                 wait_s = backoff.next_wait_s()
                 _log.warning(
@@ -132,32 +156,100 @@ class Relay:
                 continue
             backoff.succeeded()
             for entry in entries:
-                place = (entry.stream, entry.entry)
-                if place in served.under_way:
-                    continue
-                task = asyncio.create_task(self._handle(served, entry))
-                served.under_way[place] = task
-                task.add_done_callback(partial(_no_longer, served.under_way, place))
+                self._begin(served, entry)
             # One that is slow holds up nobody, many that are slow hold up the reading.
             while len(served.under_way) >= _AT_ONCE:
                 await asyncio.wait(served.under_way.values(), return_when=asyncio.FIRST_COMPLETED)
 
+    def _begin(self, served: Served, entry: Entry) -> None:
+        place = (entry.stream, entry.entry)
+        if place in served.under_way:
+            return
+        identity = "" if entry.alarm is None else entry.alarm.identity
+        task = served.one_by_one(identity, partial(self._handle, served, entry))
+        served.under_way[place] = task
+        task.add_done_callback(partial(_no_longer, served.under_way, place))
+
     async def _handle(self, served: Served, entry: Entry) -> None:
         """Deliver what an entry says and acknowledge it; what is not taken stays pending and is tried again later."""
+        place = (entry.stream, entry.entry)
+        try:
+            if await self._is_settled(served, entry):
+                await served.reader.done(entry)
+            elif place in served.trimmed and entry.alarm is not None:
+                await self._give_up(served, entry.alarm.team, entry.alarm.identity)
+        except (RedisError, OSError) as error:
+            _log.warning(
+                "left pending, and delivered again with the same key",
+                receiver=served.receiver.name,
+                entry=entry.entry.decode(),
+                reason=str(error),
+            )
+        served.trimmed.discard(place)
+
+    async def _is_settled(self, served: Served, entry: Entry) -> bool:
+        """Whether nothing has to be done about an entry any more, once it was tried."""
         alarm = entry.alarm
         if alarm is None:
             _log.error("an entry among the alarms cannot be read", entry=entry.entry.decode())
-        elif alarm.team == CANARY_TEAM:
-            self.watchdog.canary(alarm.athlete, time.monotonic())
-        if alarm is not None and served.receiver.wants(alarm):
-            age_s = time.time() - int(entry.entry.partition(b"-")[0]) / 1000
-            if age_s > GIVE_UP_AFTER_S:
-                await self._give_up(served, alarm.team, alarm.identity)
-            elif not await self._attempt(served, notice_of(alarm), attempts=_ATTEMPTS):
-                return
-        with suppress(RedisError, OSError):
-            # Unacknowledged it is delivered once more, with the same key.
-            await served.reader.done(entry)
+            return True
+        calls = alarm.transition in CALLS
+        if not calls:
+            # The end comes behind all that it is the end of, whoever has that in hand. A call is not kept waiting.
+            if not await self._has_its_turn(served, entry):
+                return False
+            await self._remind(served, alarm.identity)
+        if not served.receiver.wants(alarm):
+            return True
+        age_s = time.time() - int(entry.entry.partition(b"-")[0]) / 1000
+        if age_s > GIVE_UP_AFTER_S:
+            await self._give_up(served, alarm.team, alarm.identity)
+        elif not await self._attempt(served, notice_of(alarm), attempts=_ATTEMPTS):
+            return False
+        elif calls:
+            await self._remember(served, alarm.identity)
+        return True
+
+    async def _has_its_turn(self, served: Served, entry: Entry) -> bool:
+        for turn in range(_TURNS):
+            if turn:
+                await asyncio.sleep(_TURN_EVERY_S)
+            if await served.reader.is_first(entry):
+                return True
+        return False
+
+    async def _remember(self, served: Served, identity: str) -> None:
+        if not isinstance(served.receiver, FollowsUp):
+            return
+        try:
+            await remember_told(self._client, served.receiver.name, identity)
+        except (RedisError, OSError) as error:
+            # The receiver knows it until this process ends. That a full server cannot write it down is no reason to
+            # call for somebody again and again.
+            _log.warning(
+                "cannot write down who was told",
+                receiver=served.receiver.name,
+                alarm=identity,
+                reason=str(error),
+            )
+
+    async def _remind(self, served: Served, identity: str) -> None:
+        if isinstance(served.receiver, FollowsUp) and await was_told(
+            self._client, served.receiver.name, identity
+        ):
+            served.receiver.remember(identity)
+
+    async def _take_trimmed(self, served: Served) -> None:
+        for trimmed in served.reader.trimmed():
+            place = (trimmed.stream, trimmed.entry)
+            if place in served.under_way:
+                # We have read it and are at it still.
+                served.trimmed.add(place)
+            elif trimmed.team != CANARY_TEAM:
+                entry = trimmed.entry.decode()
+                await self._give_up(
+                    served, trimmed.team, trimmed.identity or f"entry {entry}, which has left the Stream"
+                )
 
     async def _attempt(self, served: Served, notice: Notice, *, attempts: int) -> bool:
         backoff = Backoff(first_s=0.5, most_s=30.0)
@@ -211,16 +303,33 @@ class Relay:
             for alarm in self.watchdog.tick(time.monotonic()):
                 _log.error("monitoring", transition=alarm.transition, what=alarm.message)
                 for served in self._served:
-                    if served.receiver.wants(alarm):
-                        # Past the server, which may be what is lost.
-                        task = asyncio.create_task(self._deliver_directly(served, notice_of(alarm)))
-                        self._direct.add(task)
-                        task.add_done_callback(self._direct.discard)
+                    # Past the server, which may be what is lost.
+                    work = partial(self._deliver_directly, served, notice_of(alarm))
+                    task = served.one_by_one(alarm.identity, work)
+                    self._direct.add(task)
+                    task.add_done_callback(self._direct.discard)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _deliver_directly(self, served: Served, notice: Notice) -> None:
+        if not served.receiver.wants(notice.alarm):
+            return
         if not await self._attempt(served, notice, attempts=100):
             _log.error("given up: never delivered", receiver=served.receiver.name, alarm=notice.key)
+
+    async def _hear_canaries(self) -> None:
+        """Let the watchdog hear every test alarm: of a group each instance would hear only its share."""
+        backoff = Backoff()
+        tail = Tail(self._client, [CANARY_TEAM])
+        while True:
+            try:
+                for entry in await tail.read(wait_s=_WAIT_S):
+                    if entry.alarm is not None:
+                        self.watchdog.canary(entry.alarm.athlete, time.monotonic())
+            except (RedisError, OSError):
+                # The other tasks say so.
+                await asyncio.sleep(backoff.next_wait_s())
+            else:
+                backoff.succeeded()
 
     async def _tell_own_life(self) -> None:
         for served in self._served:
@@ -263,6 +372,12 @@ class Relay:
                 _log.error("the server refuses an alarm", alarm=alarm.identity, reason=str(error))
             else:
                 self._answers.take(alarm, alarm.at)
+
+
+async def _after(before: asyncio.Task[None] | None, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    if before is not None:
+        await asyncio.wait([before])
+    await work()
 
 
 def _no_longer(

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from monitor.catalogue import CATALOGUE, Kind
-from monitor.contract import Alarm, Priority
+from monitor.contract import PRIORITIES, Alarm, Priority
 
 HEARTBEAT_LOST_AFTER_S: Final = 10.0
 STRAPS_UNHEARD_AFTER_S: Final = 20.0
@@ -158,11 +158,16 @@ class Watchdog:
         return max(ages, default=None)
 
     def tick(self, now: float) -> list[Alarm]:
-        """Return what began to be wrong, or is right again, by `now`."""
+        """Return what began to be wrong, has become worse, or is right again, by `now`."""
         for monitor_id in [i for i, m in self._monitors.items() if now - m.beat_at > _FORGET_S]:
             del self._monitors[monitor_id]
         wrong = self._wrong(now)
         told = [self._alarm(cause, wrong[cause], now) for cause in wrong.keys() - self._told.keys()]
+        told += [
+            self._escalated(alarm, wrong[cause], now)
+            for cause, alarm in self._told.items()
+            if cause in wrong and PRIORITIES.index(wrong[cause][0]) < PRIORITIES.index(alarm.priority)
+        ]
         self._told |= {(alarm.kind, alarm.athlete): alarm for alarm in told}
         over = self._told.keys() - wrong.keys()
         return told + [self._cleared(self._told.pop(cause), now) for cause in over]
@@ -246,6 +251,11 @@ class Watchdog:
             quality=1.0,
             message=wrong[1],
             action=rule.action,
+        )
+
+    def _escalated(self, alarm: Alarm, wrong: tuple[Priority, str], now: float) -> Alarm:
+        return msgspec.structs.replace(
+            alarm, transition="escalated", priority=wrong[0], message=wrong[1], at=now + self.unix_offset_s
         )
 
     def _cleared(self, alarm: Alarm, now: float) -> Alarm:

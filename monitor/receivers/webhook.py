@@ -19,12 +19,13 @@ import msgspec
 from monitor.contract import PRIORITIES, Alarm, Priority
 from monitor.errors import SettingsError
 from monitor.live_state import CANARY_TEAM
-from monitor.receivers.notice import DeliveryError, Notice
+from monitor.receivers.notice import CALLS, DeliveryError, Notice
 
 TIMEOUT_S: Final = 10.0
 _LEAST_SECRET: Final = 16
+_LEAST_KEY: Final = 24
+"""Of a secret in base64, in bytes: what the specification asks for at least."""
 _TOLD_KEPT: Final = 5_000
-_CALLS: Final = ("raised", "escalated", "unanswered")
 
 
 class WebhookReceiver:
@@ -37,7 +38,7 @@ class WebhookReceiver:
     url : str
         ``https://…``; ``http://`` to this machine only.
     secret : str
-        At least 16 characters; ``whsec_`` and base64, or any text.
+        ``whsec_`` and base64 of at least 24 bytes, or any other text of at least 16 characters.
     least : str
         Lowest priority that is delivered.
     when : {'unanswered', 'raised'}
@@ -83,7 +84,7 @@ class WebhookReceiver:
         if alarm.transition == "unanswered":
             # Nobody answers: that a high alarm is not for this receiver is no reason to keep it inside.
             return urgent or alarm.priority == "high"
-        if alarm.transition in _CALLS:
+        if alarm.transition in CALLS:
             return urgent and (self._when == "raised" or alarm.kind == "monitoring_lost")
         return alarm.transition in ("cleared", "acknowledged") and alarm.identity in self._told
 
@@ -109,10 +110,14 @@ class WebhookReceiver:
                     raise DeliveryError(f"{self._shown()} answers {response.status}")
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise DeliveryError(f"{self._shown()}: {str(error) or type(error).__name__}") from error
-        if notice.alarm.transition in _CALLS:
-            self._told[notice.alarm.identity] = None
-            if len(self._told) > _TOLD_KEPT:
-                del self._told[next(iter(self._told))]
+        if notice.alarm.transition in CALLS:
+            self.remember(notice.alarm.identity)
+
+    def remember(self, identity: str) -> None:
+        """Take that this endpoint was called for an alarm, now or before."""
+        self._told[identity] = None
+        if len(self._told) > _TOLD_KEPT:
+            del self._told[next(iter(self._told))]
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(timeout=self._timeout)
@@ -164,9 +169,15 @@ def secret_bytes(secret: str) -> bytes:
     if not secret.startswith("whsec_"):
         return secret.encode()
     try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
         raise SettingsError("webhook secret begins with whsec_ and is no base64 after that") from None
+    if len(key) < _LEAST_KEY:
+        raise SettingsError(
+            f"webhook secret of {len(key)} bytes behind whsec_: use at least {_LEAST_KEY}, "
+            f'such as "whsec_$(openssl rand -base64 {_LEAST_KEY})"'
+        )
+    return key
 
 
 def signed_headers(secret: bytes, key: str, body: bytes, *, at: int | None = None) -> dict[str, str]:

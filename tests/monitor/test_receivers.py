@@ -28,12 +28,12 @@ from monitor.receivers.notice import notice_of
 from monitor.receivers.watchdog import CANARY_LOST_AFTER_S, HEARTBEAT_LOST_AFTER_S, STRAPS_UNHEARD_AFTER_S
 from monitor.receivers.webhook import check_endpoint, message_body, secret_bytes, signed_headers
 from monitor.responses import ReceiverState, receiver_key
-from monitor.sinks import AlarmScript, acknowledge, open_redis
+from monitor.sinks import AlarmScript, acknowledge, audit_trail, open_redis
 from monitor.sinks.alarm_script import known_key
 from monitor.sinks.identity import Identity
 
 _ASKED: tuple[RhythmKind, ...] = ("asystole", "pause")
-SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef").decode()
+SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 
 
 def alarm_(
@@ -49,6 +49,15 @@ def alarm_(
         team="red", athlete="anna", strap="s1", boot=1, kind=kind, episode=episode, transition=transition,
         priority=priority, technical=False, known_sample=episode, rate_hz=250.0, at=at, onset_at=at, rate_bpm=None,
         quality=1.0, message="No heartbeat.", action="CALL",
+    )  # fmt: skip
+
+
+def monitor_state(monitor_id: str = "m") -> MonitorState:
+    """Return the heartbeat of a monitor that is well."""
+    return MonitorState(
+        monitor_id=monitor_id, at=1.0, started_at=0.0, athletes=0, packets_received=0, packets_lost=0,
+        packets_refused=0, packets_dropped=0, samples=0, beats=0, alarms=0, broker_connected=True, outbox_waiting=0,
+        model="", settings_hash="", refused={},
     )  # fmt: skip
 
 
@@ -169,7 +178,7 @@ async def test_a_webhook_is_signed_and_tried_again_with_the_same_key(client: Any
             assert sent["webhook-id"] == sent["idempotency-key"] == own.taken[0][0]["webhook-id"]
             signed = f"{sent['webhook-id']}.{sent['webhook-timestamp']}.".encode() + body
             expected = base64.b64encode(
-                hmac.new(b"0123456789abcdef", signed, hashlib.sha256).digest()
+                hmac.new(b"0123456789abcdef01234567", signed, hashlib.sha256).digest()
             ).decode()
             assert sent["webhook-signature"] == f"v1,{expected}"
         (body,) = own.bodies()
@@ -202,9 +211,9 @@ def test_addresses_that_would_tell_everybody_are_refused(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("secret", ["short", "whsec_!!!!!!!!!!!!!!!!"])
+@pytest.mark.parametrize("secret", ["short", "whsec_!!!!!!!!!!!!!!!!", "whsec_" + "QUJD" * 7])
 def test_secrets_that_are_none_are_refused_and_not_repeated(secret: str) -> None:
-    """Too short, or no base64 where it says so."""
+    """Too short, no base64 where it says so, or too little behind that."""
     with pytest.raises(SettingsError) as caught:
         secret_bytes(secret)
     assert secret not in str(caught.value)
@@ -283,6 +292,23 @@ async def test_a_team_that_comes_later_is_heard_from_its_first_alarm(client: Any
     assert [e.alarm.team for e in await reader.read(wait_s=0.1) if e.alarm] == ["blue"]
 
 
+async def test_a_team_that_came_while_nobody_of_the_group_was_there_is_heard_from_its_first_alarm(
+    client: Any,
+) -> None:
+    """The group has begun before: a process that starts later leaves out nothing that came since."""
+    script = AlarmScript(client)
+    await script.add(alarm_())
+    assert await GroupReader(client, group="g", consumer="1").read(wait_s=0.01) == []
+    await client.sadd(TEAMS_KEY, "blue")
+    for team in ("red", "blue"):
+        await script.add(msgspec.structs.replace(alarm_(episode=20_000), team=team))
+    entries = await GroupReader(client, group="g", consumer="2").read(wait_s=0.1)
+    assert sorted((e.alarm.team, e.alarm.episode) for e in entries if e.alarm) == [
+        ("blue", 20_000),
+        ("red", 20_000),
+    ]
+
+
 async def test_a_server_that_lost_its_data_is_begun_anew(client: Any) -> None:
     """Groups that are gone are made again, and alarms flow."""
     reader = GroupReader(client, group="g", consumer="1")
@@ -346,6 +372,117 @@ async def test_a_relay_that_dies_between_delivery_and_word_of_it_delivers_again_
     async with relaying(client, second, reclaim_after_s=0.3):
         await until(lambda: len(second.taken) == 1)
     assert first.taken[0].key == second.taken[0].key
+
+
+STORY: list[AlarmTransition] = ["raised", "acknowledged", "cleared"]
+
+
+async def tell(client: Any, *transitions: AlarmTransition) -> None:
+    """Add transitions of one alarm."""
+    for transition in transitions:
+        await AlarmScript(client).add(alarm_(transition, at=time.time()))
+
+
+def types(own: Endpoint) -> list[str]:
+    """Return what an endpoint was told, each once."""
+    return list(dict.fromkeys(body["type"].removeprefix("alarm.") for body in own.bodies()))
+
+
+async def test_the_end_of_what_was_told_comes_behind_it(client: Any) -> None:
+    """What waits together goes out one by one, in order, though the first is not taken at once; nothing is left out."""
+    async with (
+        endpoint(500) as own,
+        WebhookReceiver("duty", url=own.url, secret=SECRET, when="raised") as hook,
+    ):
+        await GroupReader(client, group="receiver:duty", consumer="before").read(wait_s=0.01)
+        await tell(client, *STORY)
+        async with relaying(client, hook) as relay:
+            await until(lambda: len(own.taken) == 3)
+            await until(lambda: not relay._served[0].under_way)
+            assert await relay._served[0].reader.waiting() == 0
+        assert types(own) == STORY
+        assert len(own.taken) == 3
+
+
+async def test_the_end_of_what_was_told_before_a_restart_is_told(client: Any) -> None:
+    """Another process of the relay knows what the receiver was called for, and tells how it ended."""
+    async with endpoint() as own:
+        for transition in STORY:
+            async with (
+                WebhookReceiver("duty", url=own.url, secret=SECRET, when="raised") as hook,
+                relaying(client, hook),
+            ):
+                await tell(client, transition)
+                await until(lambda expected=transition: expected in types(own))  # type: ignore[misc]
+        assert types(own) == STORY
+
+
+async def test_the_end_waits_for_what_another_instance_has_in_hand(client: Any) -> None:
+    """Nothing is told as over, or passed over, while the call for it may still be on its way."""
+    async with (
+        endpoint() as own,
+        WebhookReceiver("duty", url=own.url, secret=SECRET, when="raised") as hook,
+    ):
+        dead = GroupReader(client, group="receiver:duty", consumer="dead")
+        await dead.read(wait_s=0.01)
+        await tell(client, "raised")
+        assert len(await dead.read(wait_s=0.1)) == 1
+        async with relaying(client, hook, reclaim_after_s=1.0):
+            await tell(client, "acknowledged", "cleared")
+            await until(lambda: len(types(own)) == 3)
+        assert types(own) == STORY
+
+
+async def test_that_monitoring_is_back_is_told_behind_that_it_was_lost(client: Any) -> None:
+    """The watchdog's own calls go out in order, too: while one is tried again, its end waits."""
+    async with (
+        endpoint(500, 500, 500) as own,
+        WebhookReceiver("duty", url=own.url, secret=SECRET) as hook,
+        relaying(client, hook) as relay,
+    ):
+        relay.watchdog.began_at -= 100.0
+        await until(lambda: bool(own.refused))
+        await client.set(monitor_key("m"), msgspec.msgpack.encode(monitor_state()))
+        await until(lambda: len(own.taken) == 2)
+        assert types(own) == ["raised", "cleared"]
+
+
+async def test_each_instance_hears_every_test_alarm(client: Any) -> None:
+    """Two relays of one name share deliveries, but each watchdog sees for itself that alarms arrive."""
+    await client.set(monitor_key("m"), msgspec.msgpack.encode(monitor_state()))
+    async with relaying(client, Listener()) as one, relaying(client, Listener()) as other:
+        dogs = [one.watchdog, other.watchdog]
+        await until(lambda: all(dog.canary_age_s(time.monotonic()) is not None for dog in dogs))
+
+        def heard(since: float) -> list[bool]:
+            return [(dog.canary_age_s(since) or 0.0) <= 0.0 for dog in dogs]
+
+        number, began_at = 0, time.monotonic()
+        async with asyncio.timeout(20.0):
+            while not all(heard(began_at)):
+                number += 1
+                await AlarmScript(client).add(canary("m", 1000.0 + 15.0 * number, since=1000.0))
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
+        for _ in range(4):
+            number, added_at = number + 1, time.monotonic()
+            await AlarmScript(client).add(canary("m", 1000.0 + 15.0 * number, since=1000.0))
+            await until(lambda since=added_at: all(heard(since)))  # type: ignore[misc]
+
+
+async def test_what_left_its_stream_undelivered_is_written_down(client: Any) -> None:
+    """Given to an instance that died, and trimmed since: nobody can be told it, which stands in the audit trail."""
+    dead = GroupReader(client, group="receiver:duty", consumer="dead")
+    await dead.read(wait_s=0.01)
+    await tell(client, "raised")
+    (lost,) = await dead.read(wait_s=0.1)
+    await client.xtrim(alarms_key("red"), maxlen=0, approximate=False)
+    async with relaying(client, Listener(), reclaim_after_s=0.2), asyncio.timeout(20.0):
+        while not (trail := await audit_trail(client, "red")):  # noqa: ASYNC110 - a server is watched
+            await asyncio.sleep(0.05)
+    (entry,) = trail
+    assert (entry.by, entry.action) == ("receiver duty", "undelivered")
+    assert lost.entry.decode() in entry.detail
 
 
 async def test_what_nobody_answers_leaves_through_every_receiver_though_the_monitor_is_dead(
@@ -426,11 +563,7 @@ async def test_the_relay_says_that_monitoring_is_lost_past_the_server(redis_serv
 
 async def test_heartbeats_and_test_alarms_reach_the_watchdog(client: Any) -> None:
     """What a monitor writes is what the relay's watchdog goes by, from the server to its judgement."""
-    state = MonitorState(
-        monitor_id="m1", at=1.0, started_at=0.0, athletes=0, packets_received=0, packets_lost=0, packets_refused=0,
-        packets_dropped=0, samples=0, beats=0, alarms=0, broker_connected=True, outbox_waiting=0, model="",
-        settings_hash="", refused={},
-    )  # fmt: skip
+    state = monitor_state("m1")
     async with relaying(client, Listener()) as relay:
         await client.set(monitor_key("m1"), msgspec.msgpack.encode(state))
         await until(lambda: relay.watchdog.canary_age_s(time.monotonic()) is not None)
@@ -514,6 +647,35 @@ def test_a_monitor_that_was_ended_is_no_loss_and_one_of_two_is_a_lesser_one() ->
     watchdog.heartbeat("other", 0.0, connected=True, ended=False, now=0.0)
     told = lively(watchdog, range(30))
     assert [(a.athlete, a.priority) for a in told] == [("other", "medium")]
+
+
+def test_what_becomes_worse_is_told_as_that() -> None:
+    """A lesser loss that turns into nobody watching is escalated under its name, and calls whom the lesser did not."""
+    watchdog = Watchdog(began_at=0.0)
+    watchdog.heartbeat("other", 0.0, connected=True, ended=False, now=0.0)
+    told = lively(watchdog, range(30))
+    watchdog.heartbeat("m", 30.0, connected=True, ended=True, now=30.0)
+    watchdog.server_answered(30.0)
+    told += watchdog.tick(30.0)
+    told += watchdog.tick(31.0)
+    assert [(a.athlete, a.transition, a.priority) for a in told] == [
+        ("other", "raised", "medium"),
+        ("other", "escalated", "high"),
+    ]
+    assert told[0].identity == told[1].identity
+    hook = WebhookReceiver("w", url="https://example.org", secret=SECRET)
+    assert [hook.wants(a) for a in told] == [False, True]
+    assert [a.priority for a in watchdog.active] == ["high"]
+    watchdog = Watchdog(began_at=0.0)
+    told = []
+    for second in range(60):
+        now = float(second)
+        watchdog.server_answered(now)
+        watchdog.heartbeat("m", min(now, 30.0), connected=True, ended=False, now=now, unnamed=min(second, 25))
+        watchdog.canary("m", now)
+        told += watchdog.tick(now)
+    assert [(a.transition, a.priority) for a in told] == [("raised", "medium"), ("escalated", "high")]
+    assert "silent" in told[1].message
 
 
 def test_while_the_server_is_away_nothing_else_is_judged() -> None:
