@@ -1,9 +1,14 @@
-"""Reads the inbox: alarms by a consumer group of its owner's, what was said of them, and whether anybody watches."""
+"""Reads the inbox: all alarms, what was said of them, and whether anybody watches.
+
+However many inboxes a person has open, each is given everything. What the person was given is kept account of by a
+consumer group of theirs, which all of these share.
+"""
 
 import asyncio
 import os
 import socket
 import time
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -20,6 +25,7 @@ from monitor.inbox.letters import Letter, letters
 from monitor.live_state import CANARY_TEAM, ActiveAlarm, AthleteState, athlete_key
 from monitor.receivers.group import GroupReader
 from monitor.receivers.relay import look
+from monitor.receivers.tail import Tail
 from monitor.receivers.watchdog import Watchdog
 from monitor.responses import Feedback
 from monitor.sinks import known_alarms
@@ -27,6 +33,12 @@ from monitor.sinks.audit import all_teams
 from monitor.sinks.commands import feedback_after
 
 READ_BACK: Final = 400
+KNOWN_KEPT: Final = 10_000
+"""Transitions by which one that is read twice is recognised; the oldest are forgotten."""
+ANSWERED_KEPT: Final = 2_000
+"""Alarms of which it is known what was said, twice as many as the list can hold; the oldest are forgotten."""
+SAID_KEPT: Final = 50
+"""Of one alarm, what was said last."""
 _LOOK_EVERY_S: Final = 1.0
 _WAIT_S: Final = 0.25
 
@@ -53,10 +65,12 @@ class Mailbox:
         self._reader = GroupReader(
             client, group=f"inbox:{owner}", consumer=f"{socket.gethostname()}-{os.getpid()}"
         )
+        self._tail = Tail(client)
         self._ledger = Ledger()
-        self._known: set[tuple[str, str, str]] = set()
+        self._known: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._states: dict[tuple[str, str], AthleteState] = {}
-        self._feedback: dict[str, list[Feedback]] = {}
+        self._unreadable: set[tuple[str, str]] = set()
+        self._feedback: OrderedDict[str, deque[Feedback]] = OrderedDict()
         self._heard: dict[str, str] = {}
         began_at = time.monotonic()
         self.watchdog = Watchdog(began_at=began_at, unix_offset_s=time.time() - began_at)
@@ -72,12 +86,14 @@ class Mailbox:
         while True:
             try:
                 if not begun:
+                    await self._tail.begin()
                     await self.read_back()
                     begun = True
-                entries = await self._reader.read(wait_s=_WAIT_S)
-                for entry in [*entries, *(await self._reader.reclaim() if entries else [])]:
+                for entry in await self._tail.read(wait_s=_WAIT_S):
                     if entry.alarm is not None:
                         self._take(entry.alarm)
+                entries = await self._reader.read(wait_s=0.0)
+                for entry in [*entries, *(await self._reader.reclaim() if entries else [])]:
                     await self._reader.done(entry)
                 if time.monotonic() - looked_at >= _LOOK_EVERY_S:
                     looked_at = time.monotonic()
@@ -87,7 +103,8 @@ class Mailbox:
             except (RedisError, OSError) as error:
                 self.trouble = str(error) or type(error).__name__
                 await asyncio.sleep(backoff.next_wait_s())
-            self.rings += sum(alarm.transition == "raised" for alarm in self.watchdog.tick(time.monotonic()))
+            told = self.watchdog.tick(time.monotonic())
+            self.rings += sum(alarm.transition in ("raised", "escalated") for alarm in told)
 
     async def read_back(self) -> None:
         """Read what has happened before: whoever comes late sees what is active.
@@ -115,15 +132,18 @@ class Mailbox:
         for key in self._ledger.by_athlete():
             # `hget` is typed as either kind of client's.
             raw: Any = await self._client.hget(athlete_key(*key), "state")
-            if raw is not None:
-                states[key] = _states.decode(raw)
+            if raw is not None and (state := self._state(key, raw)) is not None:
+                states[key] = state
         self._states = states
         for team in {key[0] for key in self._ledger.by_athlete()}:
             said, self._heard[team] = await feedback_after(self._client, team, self._heard.get(team, ""))
             for each in said:
                 # Its copy of the alarm, strip and all, is not for showing.
                 plain = msgspec.structs.replace(each, alarm=None)
-                self._feedback.setdefault(each.identity, []).append(plain)
+                self._feedback.setdefault(each.identity, deque(maxlen=SAID_KEPT)).append(plain)
+                self._feedback.move_to_end(each.identity)
+                if len(self._feedback) > ANSWERED_KEPT:
+                    self._feedback.popitem(last=False)
 
     def letters(self) -> list[Letter]:
         """Return what lies in the inbox, what nobody has answered first."""
@@ -151,6 +171,22 @@ class Mailbox:
         known = (alarm.identity, alarm.transition, alarm.priority)
         if known in self._known:
             return False
-        self._known.add(known)
+        self._known[known] = None
+        if len(self._known) > KNOWN_KEPT:
+            self._known.popitem(last=False)
         self._ledger.add(alarm)
         return True
+
+    def _state(self, key: tuple[str, str], raw: bytes) -> AthleteState | None:
+        try:
+            state = _states.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # Another version of the monitor may have written it. It is read every second, and told once.
+            if key not in self._unreadable:
+                self._unreadable.add(key)
+                _log.error(
+                    "an athlete's state cannot be read", team=key[0], athlete=key[1], reason=str(error)
+                )
+            return None
+        self._unreadable.discard(key)
+        return state

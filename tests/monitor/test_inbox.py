@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from monitor.cancellation import end
 from monitor.contract import Alarm, AlarmTransition, Priority, RhythmKind, Strip
 from monitor.embedded import GuardedServer
 from monitor.errors import StrapwatchError, UsageError
 from monitor.inbox.app import InboxApp
 from monitor.inbox.letters import details
 from monitor.inbox.mail import Mailbox
-from monitor.live_state import TEAMS_KEY, alarms_key, beats_key
+from monitor.live_state import TEAMS_KEY, alarms_key, athlete_key, beats_key
 from monitor.sinks import (
     AlarmScript,
     acknowledge,
@@ -233,6 +235,61 @@ async def test_keys_answer_the_chosen_alarm(redis_server: GuardedServer, client:
         assert app.chosen is not None
         assert app.chosen.identity == chosen.identity
         assert await app.mailbox._reader.waiting() == 0
+
+
+@asynccontextmanager
+async def reading(*mailboxes: Mailbox) -> AsyncIterator[None]:
+    """Let mailboxes read until the end of the block."""
+    tasks = [asyncio.create_task(mailbox.run()) for mailbox in mailboxes]
+    try:
+        await until(lambda: _is(all(len(mailbox.letters()) == 4 for mailbox in mailboxes)))
+        yield
+        for task in tasks:
+            assert not task.done()
+    finally:
+        for task in tasks:
+            await end(task)
+
+
+async def test_each_of_a_persons_inboxes_shows_and_rings_everything(client: Any) -> None:
+    """Whoever has one open at work and one at home misses nothing at either, and the account of it ends at nothing."""
+    boxes = [Mailbox(client, "Dr. Who") for _ in range(2)]
+    async with reading(*boxes):
+        for number in range(5):
+            await AlarmScript(client).add(alarm_("asystole", priority="high", athlete=f"a{number}"))
+        await until(lambda: _is(all(len(box.letters()) == 9 for box in boxes)))
+        assert [box.rings for box in boxes] == [5, 5]
+
+        async def settled() -> bool:
+            return await boxes[0]._reader.waiting() == 0
+
+        await until(settled)
+
+
+async def test_a_state_that_cannot_be_read_ends_no_inbox(client: Any) -> None:
+    """Another version's state is left out; the alarms are there, and new ones come."""
+    await client.hset(athlete_key("red", "anna"), "state", msgspec.msgpack.encode({"team": "red"}))
+    await client.hset(athlete_key("red", "bea"), "state", b"\xa1\xff")
+    box = Mailbox(client, "Dr. Who")
+    async with reading(box):
+        await AlarmScript(client).add(alarm_("asystole", priority="high", athlete="carl"))
+        await until(lambda: _is(len(box.letters()) == 5))
+
+
+async def test_what_an_inbox_remembers_is_bounded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A season's transitions and answers do not pile up in one that stays open."""
+    for name in ("KNOWN_KEPT", "ANSWERED_KEPT", "SAID_KEPT"):
+        monkeypatch.setattr(f"monitor.inbox.mail.{name}", 2)
+    for kind in ("pause", "bigeminy", "ventricular_run"):
+        for word in ("one", "two", "three"):
+            await give_feedback(client, alarm_(kind).identity, by="x", verdict="comment", comment=word)
+    box = Mailbox(client, "Dr. Who")
+    await box.read_back()
+    assert len(box._known) == 2
+    assert {k: [f.comment for f in said] for k, said in box._feedback.items()} == {
+        alarm_(kind).identity: ["two", "three"] for kind in ("bigeminy", "ventricular_run")
+    }
+    assert len(box.letters()) == 4
 
 
 async def _is(condition: bool) -> bool:  # noqa: FBT001 - its only argument
