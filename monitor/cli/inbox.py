@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
@@ -14,13 +15,16 @@ from monitor.errors import UsageError
 
 if TYPE_CHECKING:
     # Their imports are slow, and `strapwatch --help` must stay quick.
+    from monitor.dashboard.alarm_list import Namer
     from monitor.feedback_figures import KindFigures
     from monitor.inbox.letters import Letter
+    from monitor.roster import Roster
 
 _HELP = """A physician's inbox: alarms that wait for an answer first, each with the strip that shows why.
 
-Keys: a acknowledge, f false, t true and what it is, c comment, p pause, q leave. With --list or --json it prints what
-lies in the inbox and ends; `strapwatch inbox answer` answers from a script, `strapwatch inbox figures` counts answers.
+Keys: n next to answer, a acknowledge, f false, t true and what it is, c comment, p pause, ? all keys, q leave. With
+--list or --json it prints what lies in the inbox and ends; `strapwatch inbox answer` answers from a script,
+`strapwatch inbox figures` counts answers.
 
 [bold]Example[/bold]
 
@@ -58,6 +62,10 @@ def inbox(
     by: Annotated[
         str | None, typer.Option("--by", metavar="NAME", help="Whose inbox; else your login name.")
     ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option("--roster", metavar="FILE", help="Names and notes, TOML or CSV, see docs/roster.md."),
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Print a table and end.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON lines and end.")] = False,
 ) -> None:
@@ -66,8 +74,13 @@ def inbox(
         context.obj = redis
         return
     owner = by or login_name()
+    people = None
+    if roster is not None:
+        from monitor.roster import Roster
+
+        people = Roster.load(roster)
     if listing or json:
-        asyncio.run(_list(redis, owner, team or [], json=json))
+        asyncio.run(_list(redis, owner, team or [], people, json=json))
         return
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the inbox needs a terminal on both sides; use --list or --json without one")
@@ -75,7 +88,7 @@ def inbox(
 
     # The terminal has to be put back as it was.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    app = InboxApp(redis, owner, team or [])
+    app = InboxApp(redis, owner, team or [], roster=people)
     app.run()
     raise typer.Exit(130 if app.return_code is None else app.return_code)
 
@@ -149,7 +162,8 @@ def figures(
         typer.echo("no alarms so far", err=True)
 
 
-async def _list(url: str, owner: str, teams: list[str], *, json: bool) -> None:
+async def _list(url: str, owner: str, teams: list[str], people: "Roster | None", *, json: bool) -> None:
+    from monitor.dashboard.alarm_list import pseudonym
     from monitor.inbox.mail import Mailbox
 
     async with opened(url) as client:
@@ -160,32 +174,33 @@ async def _list(url: str, owner: str, teams: list[str], *, json: bool) -> None:
         lost = _nobody_watches(mailbox.watchdog.canary_age_s(0.0) is not None)
     if lost:
         typer.echo(lost, err=True)
+    name_of = pseudonym if people is None else people.label
     if json:
-        _print_json(found)
+        _print_json(found, name_of)
     else:
-        _print_table(found)
+        _print_table(found, name_of)
 
 
 def _nobody_watches(watched: bool) -> str:  # noqa: FBT001 - its only argument
     return "" if watched else "strapwatch: no monitor is running; nobody watches"
 
 
-def _print_json(found: "list[Letter]") -> None:
+def _print_json(found: "list[Letter]", name_of: "Namer") -> None:
     from monitor.dashboard.alarm_list import as_json as listed_json
     from monitor.inbox.letters import as_json
 
     for letter in found:
-        typer.echo(as_json(letter, listed_json(letter.listed)))
+        typer.echo(as_json(letter, listed_json(letter.listed, name_of=name_of)))
 
 
-def _print_table(found: "list[Letter]") -> None:
+def _print_table(found: "list[Letter]", name_of: "Namer") -> None:
     from rich.console import Console
 
     from monitor.dashboard.alarm_list import table
 
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH, highlight=False)
     if found:
-        console.print(table((letter.listed for letter in found), console.width))
+        console.print(table((letter.listed for letter in found), console.width, name_of))
     else:
         typer.echo("no alarms so far", err=True)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -12,6 +12,10 @@ from monitor.dashboard.ledger import AlarmRecord
 from monitor.evidence_strip import around_onset, bare, known_lines, paper_strip
 from monitor.responses import Feedback
 from monitor.strip_drawing import terminal_strip
+
+if TYPE_CHECKING:
+    # Reading rosters needs pydantic, showing none does not.
+    from monitor.roster import Person
 
 _LEAST_WIDTH: Final = 20
 
@@ -43,8 +47,17 @@ class Letter:
 
     @property
     def unanswered(self) -> bool:
-        """Whether it calls for somebody and nobody has acknowledged it."""
-        return self.listed.is_active and not self.record.acknowledged
+        """Whether it calls for somebody, and nobody has acknowledged it or said whether it is right."""
+        calls = self.listed.is_active and self.record.latest.priority != "information"
+        return calls and not self.record.acknowledged and not self.judged
+
+    @property
+    def judged(self) -> bool:
+        """Whether somebody has called it true or false since it last became more urgent."""
+        asked_at = max(
+            (a.at for a in self.record.transitions if a.transition == "escalated"), default=float("-inf")
+        )
+        return any(said.verdict != "comment" and said.at >= asked_at for said in self.feedback)
 
     @property
     def state(self) -> str:
@@ -71,7 +84,28 @@ def letters(listed: Iterable[Listed], feedback: Mapping[str, Sequence[Feedback]]
     )
 
 
-def details(letter: Letter, width: int) -> list[str]:
+def left_in_place(found: Sequence[Letter], shown: Sequence[str], identity: str) -> list[Letter]:
+    """Return `found` with an alarm that has just been answered where it was, so that the eye finds it again.
+
+    Parameters
+    ----------
+    found : sequence of Letter
+        In the order of `letters`.
+    shown : sequence of str
+        Identities in the order in which they are shown now.
+    identity : str
+        The alarm that somebody looks at.
+    """
+    held = next((letter for letter in found if letter.identity == identity), None)
+    if held is None or held.unanswered or identity not in shown:
+        return list(found)
+    below = set(shown[shown.index(identity) + 1 :])
+    others = [letter for letter in found if letter is not held]
+    place = next((n for n, letter in enumerate(others) if letter.identity in below), len(others))
+    return [*others[:place], held, *others[place:]]
+
+
+def details(letter: Letter, width: int, person: "Person | None" = None) -> list[str]:
     """Return all there is to know about an alarm, in lines.
 
     Parameters
@@ -80,11 +114,15 @@ def details(letter: Letter, width: int) -> list[str]:
         The alarm.
     width : int
         Characters in a line.
+    person : Person or None
+        Who it is, where a roster knows.
     """
     latest = letter.record.latest
+    who = (person.label if person is not None else "") or latest.athlete
     rate = "" if latest.rate_bpm is None else f", {latest.rate_bpm:.0f} bpm"
     lines = [
-        f"{latest.priority.upper()}  {latest.athlete}  {latest.message}",
+        f"{latest.priority.upper()}  {who}  {latest.message}",
+        *([f"Note: {person.notes}"] if person is not None and person.notes else []),
         f"→ {latest.action}",
         f"{letter.state}{rate}, quality {100 * latest.quality:.0f} %",
         *known_lines(letter.strip_alarm or latest),

@@ -33,7 +33,7 @@ async def acknowledge(client: "redis.asyncio.Redis", identity: str, by: str) -> 
     Returns
     -------
     Addition
-        `outcome` is ``"known"`` if somebody has acknowledged it before.
+        `outcome` is ``"known"`` if somebody has acknowledged it before; who, says its `acknowledged`.
 
     Raises
     ------

@@ -36,7 +36,7 @@ class Addition(NamedTuple):
     alarm : Alarm
         As it stands in the Stream: its episode is the known one where the given one lay within `SAME_EPISODE_S`.
     acknowledged : Alarm or None
-        Of a raise that was there before: the acknowledgement that stands.
+        Of a raise or an acknowledgement that was there before: the acknowledgement that stands.
     """
 
     outcome: Outcome
@@ -76,7 +76,7 @@ class AlarmScript:
             alarm = msgspec.structs.replace(alarm, episode=episode)
             outcome, episode, entry = await self._run(alarm)
         acknowledged = None
-        if alarm.transition == "raised" and outcome == "known" and entry:
+        if alarm.transition in ("raised", "acknowledged") and outcome == "known" and entry:
             # As in `raised_alarm`; none where it has left the Stream.
             found: Any = await self._client.xrange(alarms_key(alarm.team), entry, entry)
             acknowledged = decode_alarm(found[0][1]) if found else None

@@ -446,7 +446,7 @@ class RedisSink:
             await adding
             self._announced.add(alarm.team)
         addition = await self._script.add(alarm)
-        if addition.acknowledged is not None:
+        if alarm.transition == "raised" and addition.acknowledged is not None:
             self._heard.put_nowait(addition.acknowledged)
         if addition.added:
             self._alarms_added += 1

@@ -4,11 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+import redis.exceptions
+from textual.widgets import DataTable, Input
 
 from monitor.cancellation import end
 from monitor.contract import Alarm, AlarmTransition, Priority, RhythmKind, Strip
@@ -18,6 +21,8 @@ from monitor.inbox.app import InboxApp
 from monitor.inbox.letters import details
 from monitor.inbox.mail import Mailbox
 from monitor.live_state import TEAMS_KEY, alarms_key, athlete_key, beats_key
+from monitor.responses import feedback_key
+from monitor.roster import Roster
 from monitor.sinks import (
     AlarmScript,
     acknowledge,
@@ -30,6 +35,7 @@ from monitor.sinks import (
     pause,
     resume,
 )
+from monitor.sinks.commands import MAX_WORDS
 from tests.monitor.processes import environment, run
 
 SINE = (500.0 * np.sin(np.arange(2000) / 20.0)).astype("<i2").tobytes()
@@ -235,6 +241,172 @@ async def test_keys_answer_the_chosen_alarm(redis_server: GuardedServer, client:
         assert app.chosen is not None
         assert app.chosen.identity == chosen.identity
         assert await app.mailbox._reader.waiting() == 0
+
+
+def looked_at(app: InboxApp) -> str:
+    """Return which alarm is chosen: its athlete and kind."""
+    assert app.chosen is not None
+    latest = app.chosen.record.latest
+    return f"{latest.athlete} {latest.kind}"
+
+
+def said(app: InboxApp) -> str:
+    """Return the line that says what became of an answer."""
+    return str(app.query_one("#said").render())
+
+
+@pytest.mark.usefixtures("client")
+async def test_an_answer_is_told_by_name_and_for_a_while(
+    redis_server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose alarm, which one, who acknowledged it and when; not under another alarm, and not for ever."""
+    app = InboxApp(redis_server.url, "Dr. Who")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+        for _ in range(2):
+            await pilot.press("a")
+            await until(lambda: _is("bea, Asystole: you acknowledged it at " in said(app)))
+            await pilot.press("down")
+            await until(lambda: _is(said(app) == ""))
+            await pilot.press("up")
+            await until(lambda: _is(looked_at(app) == "bea asystole"))
+        app.query_one("#list", DataTable).move_cursor(row=3)
+        await pilot.press("a")
+        await until(lambda: _is("anna, Pause: Dr. No had acknowledged it at " in said(app)))
+        monkeypatch.setattr("monitor.inbox.app.SAID_S", 0.0)
+        await until(lambda: _is(said(app) == ""))
+
+
+@pytest.mark.usefixtures("client")
+async def test_an_answered_alarm_stays_in_place_until_one_goes_on(redis_server: GuardedServer) -> None:
+    """The cursor is carried nowhere; `n` goes to the next that waits, `?` shows all keys."""
+    app = InboxApp(redis_server.url, "Dr. Who")
+
+    def order() -> list[str]:
+        return [letter.record.latest.kind for letter in app._letters.values()]
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+        before = order()
+        await pilot.press("down", "a")
+        await until(lambda: _is("you acknowledged it" in said(app)))
+        await until(lambda: _is(app.chosen is not None and not app.chosen.unanswered))
+        app.refresh_letters()
+        await pilot.pause()
+        assert order() == before
+        assert looked_at(app) == "anna ventricular_run"
+        await pilot.press("n")
+        await until(lambda: _is(looked_at(app) == "anna bigeminy"))
+        app.refresh_letters()
+        assert order()[:2] == ["asystole", "bigeminy"]
+        await pilot.press("n")
+        await until(lambda: _is(looked_at(app) == "bea asystole"))
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert "the next alarm that waits" in str(app.query_one("#details").render())
+        app.refresh_letters()
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert "Something like a asystole" in str(app.query_one("#details").render())
+
+
+async def test_a_verdict_answers_and_information_asks_nobody(
+    redis_server: GuardedServer, client: Any
+) -> None:
+    """What was called false waits no longer, for the monitor either; an escalation asks anew."""
+    await AlarmScript(client).add(alarm_("bigeminy", priority="information", at=time.time(), athlete="dora"))
+    app = InboxApp(redis_server.url, "Dr. Who")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 5))
+        assert "3 to answer" in str(app.query_one("#watch").render())
+        assert looked_at(app) == "bea asystole"
+        asked = app.chosen
+        assert asked is not None
+        await pilot.press("f")
+        await until(lambda: _is("2 to answer" in str(app.query_one("#watch").render())))
+        await until(lambda: _acknowledged(client, asked.identity, "Dr. Who"))
+        run_identity = alarm_("ventricular_run").identity
+        await give_feedback(client, run_identity, by="script", verdict="true")
+        await until(lambda: _is("1 to answer" in str(app.query_one("#watch").render())))
+        await AlarmScript(client).add(
+            alarm_("ventricular_run", "escalated", priority="high", at=time.time() + 1.0)
+        )
+        await until(lambda: _is("2 to answer" in str(app.query_one("#watch").render())))
+
+
+async def test_words_are_for_the_alarm_they_were_asked_for_and_never_lost(
+    redis_server: GuardedServer, client: Any
+) -> None:
+    """Too many cannot be written; what the server does not take stands there again, and it is said so."""
+    app = InboxApp(redis_server.url, "Dr. Who")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+        await pilot.press("c")
+        field = app.query_one("#ask", Input)
+        assert field.max_length == MAX_WORDS
+        await pilot.press(*"loose", "enter")
+        await until(lambda: _said(client, [("comment", "")]))
+        # Meanwhile another one is chosen.
+        await pilot.press("c", *"ok")
+        app.query_one("#list", DataTable).move_cursor(row=2)
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(lambda: _said(client, [("comment", "")] * 2))
+        assert {f.identity for f in await feedback_of(client, "red")} == {
+            alarm_("asystole", athlete="bea").identity
+        }
+        await client.delete(feedback_key("red"))
+        await client.set(feedback_key("red"), b"no Stream")
+        await pilot.press("c", *"artefact", "enter")
+        await until(lambda: _is("NOT CERTAIN" in said(app)))
+        assert field.value == "artefact"
+        assert field.has_focus
+        await client.delete(feedback_key("red"))
+        await pilot.press("enter")
+        await until(lambda: _said(client, [("comment", "")]))
+        assert (await feedback_of(client, "red"))[0].comment == "artefact"
+
+
+async def test_what_was_stored_is_told_so_though_it_cannot_be_read_back(
+    redis_server: GuardedServer, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that the server has taken is stored, whatever it answers afterwards."""
+    app = InboxApp(redis_server.url, "Dr. Who")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+
+        async def away() -> None:
+            raise redis.exceptions.ConnectionError("gone")
+
+        monkeypatch.setattr(app.mailbox, "look", away)
+        await pilot.press("f")
+        await until(lambda: _is("bea, Asystole: stored with the alarm: false" in said(app)))
+        assert await _said(client, [("false", "")])
+
+
+@pytest.mark.usefixtures("client")
+async def test_a_roster_says_who_it_is(redis_server: GuardedServer, tmp_path: Path) -> None:
+    """Bib and name in the list and in what is said, notes with the alarm."""
+    file = tmp_path / "roster.toml"
+    file.write_text('[athletes."red/bea"]\nname = "Bea [b]Lind"\nbib = 11\nnotes = "known [RBBB]"\n')
+    file.chmod(0o600)
+    app = InboxApp(redis_server.url, "Dr. Who", roster=Roster.load(file))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(lambda: _is(len(app._letters) == 4))
+        await pilot.pause()
+        table = app.query_one("#list", DataTable)
+        assert str(table.get_row_at(0)[1]) == "11 Bea [b]Lind"
+        assert str(table.get_row_at(1)[1]) == "anna"
+        shown = str(app.query_one("#details").render())
+        assert "11 Bea [b]Lind" in shown
+        assert "Note: known [RBBB]" in shown
+        await pilot.press("c")
+        assert "11 Bea [b]Lind, Asystole" in str(app.query_one("#ask", Input)._border_title)
+        await pilot.press("escape", "p")
+        await until(lambda: _is("11 Bea [b]Lind, Asystole: no sound for 120 s" in said(app)))
+    env = environment(tmp_path / "home")
+    done = run("inbox", "--json", "--roster", str(file), "--redis", redis_server.url, env=env)
+    assert '"name":"11 Bea [b]Lind"' in done.stdout
 
 
 @asynccontextmanager

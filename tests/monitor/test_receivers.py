@@ -406,11 +406,12 @@ async def test_the_end_of_what_was_told_comes_behind_it(client: Any) -> None:
 
 async def test_the_end_of_what_was_told_before_a_restart_is_told(client: Any) -> None:
     """Another process of the relay knows what the receiver was called for, and tells how it ended."""
+    await GroupReader(client, group="receiver:duty", consumer="before").read(wait_s=0.01)
     async with endpoint() as own:
         for transition in STORY:
             async with (
                 WebhookReceiver("duty", url=own.url, secret=SECRET, when="raised") as hook,
-                relaying(client, hook),
+                relaying(client, hook, reclaim_after_s=1.0),
             ):
                 await tell(client, transition)
                 await until(lambda expected=transition: expected in types(own))  # type: ignore[misc]
