@@ -112,11 +112,9 @@ def test_a_line_every_few_seconds(shown: _Shown) -> None:
 
 def test_the_sum_of_the_packets_is_what_was_sent() -> None:
     """Ctrl-C finds packets under way; they are named, so that nothing seems to have got lost unseen."""
-    counters = dict.fromkeys(
-        ("athletes", "packets_refused", "packets_dropped", "samples", "beats", "alarms"), 0
-    )
     heartbeat = MonitorState(
-        monitor_id="m", at=1.0, started_at=0.0, **counters, packets_received=36238, packets_lost=2,
+        monitor_id="m", at=1.0, started_at=0.0, athletes=0, packets_received=36238, packets_lost=2,
+        packets_refused=0, packets_dropped=0, samples=0, beats=0, alarms=0,
         broker_connected=True, outbox_waiting=0, model="", settings_hash="", refused={},
     )  # fmt: skip
     counts = packet_counts(36249, heartbeat)
