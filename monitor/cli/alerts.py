@@ -29,7 +29,8 @@ transition (raised, escalated, completed, cleared, acknowledged) is told as it c
 
   strapwatch alerts --team falcons
 
-  strapwatch alerts acknowledge falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
+  strapwatch alerts acknowledge \\
+    falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
 """
 
 _NAME_LENGTH: Final = 64
@@ -92,11 +93,12 @@ def acknowledge(
         str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `alerts`.")
     ] = None,
 ) -> None:
-    """Acknowledge an alarm: everybody sees that you have.
+    r"""Acknowledge an alarm: everybody sees that you have.
 
     [bold]Example[/bold]
 
-      strapwatch alerts acknowledge falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
+      strapwatch alerts acknowledge \
+        falcons.a05.strap-17.1.ventricular_run.48200 --by "Dr. Meyer"
     """
     _run(_acknowledge(redis or context.obj or DEFAULT_REDIS, identity, by or login_name()))
 
@@ -128,7 +130,12 @@ def pause(
 
 
 def resume(context: typer.Context, whose: _Whose, *, by: _By = None, redis: _SameRedis = None) -> None:
-    """Let alarms sound again."""
+    """Let alarms sound again.
+
+    [bold]Example[/bold]
+
+      strapwatch alerts resume falcons/a05 --by "Dr. Meyer"
+    """
     _run(_pause(redis or context.obj or DEFAULT_REDIS, whose, by or login_name(), None))
 
 
@@ -139,7 +146,12 @@ def audit(
     redis: _SameRedis = None,
     count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=10_000)] = 50,
 ) -> None:
-    """Tell who changed what for a team: settings, pauses, restarts, feedback; the newest last."""
+    """Tell who changed what for a team: settings, pauses, restarts, feedback; the newest last.
+
+    [bold]Example[/bold]
+
+      strapwatch alerts audit falcons --count 20
+    """
     _run(_audit(redis or context.obj or DEFAULT_REDIS, team, count))
 
 

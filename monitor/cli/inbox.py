@@ -20,17 +20,19 @@ if TYPE_CHECKING:
     from monitor.inbox.letters import Letter
     from monitor.roster import Roster
 
+# Rich keeps the line breaks of a help text, so each paragraph is one line.
 _HELP = """A physician's inbox: alarms that wait for an answer first, each with the strip that shows why.
 
-Keys: n next to answer, a acknowledge, f false, t true and what it is, c comment, p pause, ? all keys, q leave. With
---list or --json it prints what lies in the inbox and ends; `strapwatch inbox answer` answers from a script,
+Keys: n next to answer, a acknowledge, f false, t true and what it is, c comment, p pause, ? all keys, q leave. With \
+--list or --json it prints what lies in the inbox and ends; `strapwatch inbox answer` answers from a script, \
 `strapwatch inbox figures` counts answers.
 
 [bold]Example[/bold]
 
   strapwatch inbox --by "Dr. Meyer" --team falcons
 
-  strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 --verdict true --finding "sinus pause" --by "Dr. Meyer"
+  strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 \\
+    --verdict true --finding "sinus pause" --by "Dr. Meyer"
 """
 _PIPED_WIDTH: Final = 200
 _VERDICTS: Final[dict[str, Literal["true", "false", "comment"]]] = {
@@ -109,11 +111,12 @@ def answer(
         str | None, typer.Option("--redis", metavar="URL", help="Redis or Valkey, as for `inbox`.")
     ] = None,
 ) -> None:
-    """Say whether an alarm was right; it is stored with the alarm.
+    r"""Say whether an alarm was right; it is stored with the alarm.
 
     [bold]Example[/bold]
 
-      strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 --verdict false --comment "electrode"
+      strapwatch inbox answer falcons.a05.strap-17.1.pause.48200 \
+        --verdict false --comment "electrode"
     """
     asyncio.run(
         _answer(
