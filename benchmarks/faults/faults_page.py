@@ -21,7 +21,8 @@ trial passes if every packet is taken or counted, every event of the truth has i
 alarm stands in the Stream twice, and every beat and alarm of whoever the fault does not touch is that of the
 undisturbed watch, to the sample and to the name. Beats wait for a server that cannot be reached, the newest 10,000 of
 all athletes; what finds no room, and what a server that answers refuses, is not written, and must be no more than the
-monitor's heartbeat says (`unwritten`).
+monitor's heartbeat says (`unwritten`; in the soak that also counts beats of straps with bad radio, which are not
+among the expected).
 
 ```console
 make chaos                       # all of it; resumes from build/chaos
