@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from monitor.canary import canary
 from monitor.catalogue import RuleChange, changed_rules
 from monitor.contract import Alarm, AlarmTransition, Priority, RhythmKind
-from monitor.embedded import GuardedServer
+from monitor.embedded import EmbeddedServer, GuardedServer
 from monitor.errors import SettingsError
 from monitor.live_state import CANARY_TEAM, TEAMS_KEY, MonitorState, alarms_key, monitor_key
 from monitor.receivers import DeliveryError, GroupReader, Notice, Relay, Watchdog, WebhookReceiver
@@ -31,6 +31,7 @@ from monitor.responses import ReceiverState, receiver_key
 from monitor.sinks import AlarmScript, acknowledge, audit_trail, open_redis
 from monitor.sinks.alarm_script import known_key
 from monitor.sinks.identity import Identity
+from tests.monitor.address import Address
 
 _ASKED: tuple[RhythmKind, ...] = ("asystole", "pause")
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
@@ -416,6 +417,29 @@ async def test_the_end_of_what_was_told_before_a_restart_is_told(client: Any) ->
                 await tell(client, transition)
                 await until(lambda expected=transition: expected in types(own))  # type: ignore[misc]
         assert types(own) == STORY
+
+
+async def test_a_relay_finds_the_new_master_at_its_address(
+    redis_server: GuardedServer, client: Any, embedded_server: EmbeddedServer
+) -> None:
+    """A master that lives on as a replica keeps the relay's connections: alarms of the new one are delivered."""
+    old: Any = open_redis(embedded_server.url)
+    await old.sadd(TEAMS_KEY, "red")
+    async with Address(embedded_server.port) as address, endpoint() as own:
+        through: Any = open_redis(address.url)
+        async with (
+            WebhookReceiver("duty", url=own.url, secret=SECRET, when="raised") as hook,
+            relaying(through, hook),
+        ):
+            await tell(old, "raised")
+            await until(lambda: len(own.taken) == 1)
+            address.leads_to = redis_server.port
+            await old.replicaof("127.0.0.1", redis_server.port)
+            await AlarmScript(client).add(alarm_(episode=5000))
+            await until(lambda: len(own.taken) == 2)
+        await through.aclose()
+    await old.aclose()
+    assert [body["identity"].rpartition(".")[2] for body in own.bodies()] == ["1000", "5000"]
 
 
 async def test_the_end_waits_for_what_another_instance_has_in_hand(client: Any) -> None:

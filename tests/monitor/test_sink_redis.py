@@ -5,10 +5,10 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import pytest
@@ -46,6 +46,7 @@ from monitor.sinks import (
 )
 from monitor.sinks.alarm_script import known_key
 from monitor.sinks.identity import Identity
+from tests.monitor.address import Address
 
 
 def _alarm(
@@ -466,51 +467,6 @@ async def test_read_only_server_keeps_alarms_waiting(
     assert await _alarms_in(client) == [_alarm()]
 
 
-class _Address:
-    """An address that a new master can take over, as a virtual address or a balancer does: connections stay."""
-
-    def __init__(self, port: int, *, breaks_after: int = 2**62) -> None:
-        self.leads_to = port
-        # After so many bytes from the server.
-        self._breaks_after = breaks_after
-        self._open: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *_exception: object) -> None:
-        self._server.close()
-        for task in self._open:
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-
-    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._lead(reader, writer))
-        self._open.add(task)
-        task.add_done_callback(self._open.discard)
-
-    async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self.leads_to)
-        try:
-            await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer, self._breaks_after))
-        finally:
-            for each in (back, writer):
-                each.close()
-                with suppress(OSError):
-                    await each.wait_closed()
-
-
-async def _pass_on(source: asyncio.StreamReader, sink: asyncio.StreamWriter, at_most: int = 2**62) -> None:
-    with suppress(OSError):
-        while at_most > 0 and (content := await source.read(65_536)):
-            at_most -= len(content)
-            sink.write(content)
-            await sink.drain()
-    sink.close()
-
-
 async def test_a_new_master_at_the_same_address_gets_what_waits(
     redis_server: GuardedServer, client: Any, embedded_server: EmbeddedServer, outbox: Outbox
 ) -> None:
@@ -519,7 +475,7 @@ async def test_a_new_master_at_the_same_address_gets_what_waits(
     states: list[bool] = []
     with capture_logs() as logs:
         async with (
-            _Address(embedded_server.port) as address,
+            Address(embedded_server.port) as address,
             RedisSink(address.url, outbox=outbox, on_connection=states.append) as sink,
         ):
             await sink.write(SinkBatch(alarms=[_alarm()]))
@@ -540,7 +496,7 @@ async def test_beats_find_a_new_master_without_an_alarm(
 ) -> None:
     """What is about now is refused once and counted; what comes then reaches the new master."""
     old: Any = open_redis(embedded_server.url)
-    async with _Address(embedded_server.port) as address, RedisSink(address.url, outbox=outbox) as sink:
+    async with Address(embedded_server.port) as address, RedisSink(address.url, outbox=outbox) as sink:
         await sink.write(SinkBatch(beats=[("red", "anna", _beat(0))]))
         address.leads_to = redis_server.port
         await old.replicaof("127.0.0.1", redis_server.port)
@@ -675,7 +631,7 @@ async def test_acknowledgements_among_many_strips_are_heard_over_a_line_that_bre
         return "nothing"
 
     async with (
-        _Address(redis_server.port, breaks_after=4_000_000) as address,
+        Address(redis_server.port, breaks_after=4_000_000) as address,
         RedisSink(address.url, outbox=outbox) as sink,
     ):
         assert await asyncio.wait_for(first_heard(sink), 15.0) == "early"
