@@ -289,9 +289,10 @@ class AlarmLife:
             if over.sample + self.rules[kind].repeat_after_s * whose.rate_hz < end_sample:
                 del own.over[kind]
                 self.changed = True
-        going_on = {known.alarm.kind for known in own.open.values() if not known.over}
-        for kind, raised in list(own.raised.items()):
-            if raised.sample + NAME_KEPT_S * whose.rate_hz < end_sample and kind not in going_on:
+        long_ago = end_sample - NAME_KEPT_S * whose.rate_hz
+        if old := [kind for kind, raised in own.raised.items() if raised.sample < long_ago]:
+            going_on = {known.alarm.kind for known in own.open.values() if not known.over}
+            for kind in [kind for kind in old if kind not in going_on]:
                 del own.raised[kind]
                 self.changed = True
 
